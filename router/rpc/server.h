@@ -1,0 +1,156 @@
+/* A gRPC server in plain C: the only place in the tree that includes grpc.
+ *
+ * Shape: one completion queue, one I/O thread (dom_rpc_server_run's caller). Every handler runs
+ * on that thread and must not block: what waits (a commit, a scan) goes to another thread,
+ * which hands the finished call back with dom_rpc_post. Method tables are given at start;
+ * unknown methods are answered UNIMPLEMENTED at once; health and reflection are built in.
+ *
+ * Life of a unary call: handler(call) -> either finish at once, or go async and later, on the
+ * I/O thread, finish. Exactly one finish per call. The call, its payload and its arena live
+ * until finish returns (a server-streaming call: until its on_done).
+ */
+#ifndef DOM_ROUTER_RPC_SERVER_H
+#define DOM_ROUTER_RPC_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/slice.h"
+
+struct dom_rpc_server;
+struct dom_rpc_call;
+
+/* ---- identity ---------------------------------------------------------------------------- */
+
+/* Who calls, as the identity provider found it. Slices live as long as the call. */
+struct dom_rpc_identity {
+    struct dom_slice service; /* name as the policy knows it */
+    struct dom_slice region;  /* the caller's region */
+    struct dom_slice subject; /* "spiffe://..." or "insecure:NAME" */
+};
+
+/* ---- methods ----------------------------------------------------------------------------- */
+
+enum dom_rpc_kind { DOM_RPC_UNARY, DOM_RPC_SERVER_STREAM };
+
+struct dom_rpc_method {
+    const char *path;        /* "/domicile.v1.RecordService/GetRecord"; static */
+    enum dom_rpc_kind kind;
+    unsigned slots;          /* calls armed at once: 16-64 for hot methods, 2 for cold ones */
+    bool needs_identity;     /* refuse UNAUTHENTICATED before the handler when there is none */
+    void (*handler)(struct dom_rpc_call *call, void *context); /* I/O thread; must not block */
+};
+
+struct dom_rpc_server_options {
+    const char *listen;              /* "127.0.0.1:0", "[::1]:7443" */
+    bool insecure_loopback;          /* plain text, identity from metadata `domicile-service` and
+                                      * `domicile-region`; refused unless every address that
+                                      * `listen` resolves to is loopback */
+    const struct dom_rpc_method *methods;
+    size_t num_methods;
+    void *context;                   /* handed to every handler */
+    const void *descriptor_set;      /* FileDescriptorSet bytes for reflection; static */
+    size_t descriptor_set_len;
+    unsigned in_flight_max;          /* calls at once; beyond: RESOURCE_EXHAUSTED + RetryInfo */
+    uint64_t drain_grace_ms;         /* how long a shutdown lets calls finish */
+    uint64_t arena_bytes_max;        /* of one call */
+    uint64_t connection_age_ms_max;  /* 0: no limit */
+};
+
+/* Binds and starts, but serves nothing until run. Errors: INVALID (address; not loopback in
+ * insecure mode), UNAVAILABLE (address in use). */
+enum dom_code dom_rpc_server_new(struct dom_rpc_server **serverp,
+                                 const struct dom_rpc_server_options *options,
+                                 struct dom_error *err) DOM_MUST_USE;
+/* The address bound, "127.0.0.1:41234" (port 0 resolved). Lives as long as the server. */
+const char *dom_rpc_server_address(const struct dom_rpc_server *server);
+/* Serves until dom_rpc_server_shutdown, then drains: health NOT_SERVING, no new calls, waits for
+ * calls in flight up to the grace, cancels the rest, returns when none is left. */
+void dom_rpc_server_run(struct dom_rpc_server *server);
+/* Any thread, also twice; returns at once. */
+void dom_rpc_server_shutdown(struct dom_rpc_server *server);
+/* After run returned (or never ran). NULL is a no-op. */
+void dom_rpc_server_destroy(struct dom_rpc_server *server);
+
+/* Health (grpc.health.v1): "" and each service name given here; watchers are told. Any thread.
+ * Names start as SERVING when set first with true. */
+void dom_rpc_server_set_health(struct dom_rpc_server *server, const char *service, bool serving);
+
+/* Counters for metrics. Any thread. */
+struct dom_rpc_stats {
+    uint64_t calls_started;
+    uint64_t calls_finished;
+    uint64_t calls_rejected;    /* over in_flight_max */
+    uint64_t calls_cancelled;   /* the peer had gone before the answer */
+    uint64_t calls_unknown;     /* unknown methods */
+    uint64_t in_flight;
+    uint64_t bytes_received;
+    uint64_t bytes_sent;
+};
+void dom_rpc_server_stats(const struct dom_rpc_server *server, struct dom_rpc_stats *out);
+
+/* ---- inside a call (I/O thread unless said) -------------------------------------------------- */
+
+/* The request's bytes, contiguous. Lives as long as the call. */
+struct dom_slice dom_rpc_call_request(const struct dom_rpc_call *call);
+struct dom_arena *dom_rpc_call_arena(struct dom_rpc_call *call);
+const struct dom_rpc_identity *dom_rpc_call_identity(const struct dom_rpc_call *call);
+/* First value of a metadata key (lower case); empty slice with NULL data when absent. */
+struct dom_slice dom_rpc_call_metadata(const struct dom_rpc_call *call, const char *key);
+/* Monotonic microseconds (base/clock.h); UINT64_MAX without a deadline. Any thread. */
+uint64_t dom_rpc_call_deadline_us(const struct dom_rpc_call *call);
+/* True once the peer cancelled or went away; only known for calls that went async. Any thread. */
+bool dom_rpc_call_cancelled(const struct dom_rpc_call *call);
+/* W3C traceparent's trace id, 32 hex digits, or all zero when absent or malformed. */
+void dom_rpc_call_trace_id(const struct dom_rpc_call *call, char out[33]);
+
+/* Tells the server that this call will be finished later: cancellation is watched from now on
+ * (costs one more batch). Must be called in the handler before it returns unfinished. */
+void dom_rpc_call_go_async(struct dom_rpc_call *call);
+
+/* Memory for the answer's bytes: fill all `len` bytes, then finish. At most once. */
+uint8_t *dom_rpc_call_reply_alloc(struct dom_rpc_call *call, size_t len);
+/* Sends the reply with status OK. The call is gone afterwards. */
+void dom_rpc_call_finish(struct dom_rpc_call *call);
+
+/* Ends the call with the error's gRPC status, its message, and google.rpc.Status details:
+ * ErrorInfo {reason, domain "domicile", metadata}, plus BadRequest and RetryInfo when given. */
+struct dom_rpc_pair {
+    const char *key;
+    struct dom_slice value;
+};
+struct dom_rpc_failure {
+    enum dom_code code;
+    const char *message;              /* copied */
+    const struct dom_rpc_pair *pairs; /* ErrorInfo.metadata */
+    size_t num_pairs;
+    const char *field;                /* BadRequest.FieldViolation.field, NULL: none */
+    uint64_t retry_after_ms;          /* RetryInfo, 0: none */
+};
+void dom_rpc_call_fail(struct dom_rpc_call *call, const struct dom_rpc_failure *failure);
+
+/* ---- server streaming -------------------------------------------------------------------- */
+
+/* Sends one message; `sent(call, ok, arg)` runs on the I/O thread when the transport has taken
+ * it (flow control: send the next one then). ok = false: the peer has gone, end the call. One
+ * message in flight per call. dom_rpc_call_finish / _fail end the stream. */
+void dom_rpc_call_send(struct dom_rpc_call *call, struct dom_slice message,
+                       void (*sent)(struct dom_rpc_call *call, bool ok, void *arg), void *arg);
+
+/* ---- handing work back ------------------------------------------------------------------- */
+
+/* A piece of work to run on the I/O thread. Embed it; it is the caller's until run. */
+struct dom_rpc_work {
+    struct dom_rpc_work *next; /* for chains */
+    void (*run)(struct dom_rpc_work *work);
+};
+/* Queues a chain (first -> ... -> last by next) for the I/O thread. Any thread, never blocks; one
+ * wake-up however long the chain, none if the thread is already due to look. Must not be called
+ * after run has returned; every async call must be finished before run returns. */
+void dom_rpc_post(struct dom_rpc_server *server, struct dom_rpc_work *first,
+                  struct dom_rpc_work *last);
+
+#endif
