@@ -1,0 +1,270 @@
+/* The store: regional replicas of records, each with its own audit log.
+ *
+ * One RocksDB per region below <data>/<region>/. A record is written first in its home region,
+ * as one batch (row, audit entries, outbox entry), made durable by a group commit; other regions
+ * follow the home's outbox and hold only their projection: the fields that the projection
+ * callback allows there (promise P1). The store knows no policy: the router turns a decision
+ * into what stands in these structures.
+ *
+ * Threads: one commit thread per region, one replicator thread per region, one janitor.
+ * Reads run on the caller's thread through a `struct dom_store_session` (one per thread).
+ * Writes and appends are asynchronous: they return at once and hand themselves back through
+ * options.post when durable, always from another thread, never inside the submitting call.
+ *
+ * Regions are small dense numbers of this process (0 .. DOM_REGIONS_MAX-1), given by
+ * dom_store_open_region; a `dom_store_set` is a bit set of them.
+ */
+#ifndef DOM_STORE_STORE_H
+#define DOM_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/limits.h"
+#include "base/slice.h"
+
+struct dom_store;
+struct dom_store_session;
+
+typedef int16_t dom_store_region;
+typedef uint64_t dom_store_set;
+#define DOM_STORE_NO_REGION ((dom_store_region)-1)
+
+/* ---- records ------------------------------------------------------------------------------ */
+
+/* A field at rest: its name and opaque value bytes (the router's encoding). */
+struct dom_store_field {
+    struct dom_slice name;
+    struct dom_slice value;
+};
+
+/* What one region holds of one record. Slices point into the arena that the reader gave. */
+struct dom_store_row {
+    struct dom_slice kind;
+    struct dom_slice id;
+    char home[3];              /* ISO country, NUL-terminated */
+    uint64_t version;          /* of the record, the same in every region */
+    int64_t create_time_ms;
+    int64_t update_time_ms;
+    bool is_home;              /* this region commits the record's writes */
+    bool complete;             /* every field of the record is here */
+    struct dom_store_field *fields; /* in the order written; names are unique */
+    size_t num_fields;
+};
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+struct dom_store_op; /* base of every asynchronous operation */
+
+struct dom_store_options {
+    const char *data_dir;          /* made if missing, mode 0700; locked against a second process */
+    const char *key_dir;           /* key files <key_dir>/<region>.key, 0600, made at first start;
+                                    * NULL: <data>/keys */
+    const char *audit_origin;      /* log origin is "<audit_origin>/<region>" */
+    const char *compression;       /* "none", "snappy", "lz4", "zstd"; NULL: lz4 */
+    size_t block_cache_bytes;      /* shared by all regions; 0: 64 MiB */
+    size_t write_buffer_bytes;     /* per region; 0: 8 MiB */
+    uint64_t checkpoint_ms;        /* checkpoint this long after an entry, at most
+                                    * DOM_CHECKPOINT_DELAY_MS_MAX; 0: 500 */
+    uint64_t purge_ms;             /* deleted bytes are physically gone after at most this;
+                                    * 0: 30,000 */
+    bool test_plain;               /* TEST ONLY: no encryption, no blind keys: the key is kind, 0,
+                                    * id. The caller makes sure that only loopback is served. */
+    const struct dom_clock *clock; /* NULL: the system's */
+
+    /* Gives a chain of finished operations (by `next`) back; called on store threads; must not
+     * block. */
+    void (*post)(void *context, struct dom_store_op *first, struct dom_store_op *last);
+    /* Which regions may hold this field of this record now; called on replicator and commit
+     * threads; must be quick and thread-safe. Regions that are not open are ignored. */
+    dom_store_set (*field_regions)(void *context, struct dom_slice kind, const char *home,
+                                   struct dom_slice field);
+    /* Told when a region's log becomes unwritable or writable again. Store threads. */
+    void (*audit_state)(void *context, dom_store_region region, bool writable);
+    void *context;
+};
+
+/* Errors: IO, PERMISSION, LOCKED (another process), FORMAT (newer format). */
+enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_options *options,
+                            struct dom_error *err) DOM_MUST_USE;
+/* Stops the threads (pending operations fail with UNAVAILABLE and are posted), closes all. */
+void dom_store_destroy(struct dom_store *store);
+
+/* Opens (or creates) the region's replica; the same name again gives the same number. Any thread,
+ * may take seconds. Errors: IO, PERMISSION (key file), FORMAT (data of another region, or newer),
+ * CORRUPT, TAMPERED (the tree does not match the last signed checkpoint). */
+enum dom_code dom_store_open_region(struct dom_store *store, dom_store_region *regionp,
+                                    const char *name, struct dom_error *err) DOM_MUST_USE;
+dom_store_region dom_store_find_region(const struct dom_store *store, struct dom_slice name);
+const char *dom_store_region_name(const struct dom_store *store, dom_store_region region);
+size_t dom_store_num_regions(const struct dom_store *store);
+
+/* ---- reading (the session's thread) ----------------------------------------------------------- */
+
+enum dom_code dom_store_session_new(struct dom_store_session **sessionp, struct dom_store *store,
+                                    struct dom_error *err) DOM_MUST_USE;
+void dom_store_session_destroy(struct dom_store_session *session);
+
+/* Reads and decrypts what `region` holds. NOT_FOUND: nothing (or deleted). Blocking only on disk.
+ * Errors: NOT_FOUND, CORRUPT (authentication fails), IO, RESOURCE (arena). */
+enum dom_code dom_store_get(struct dom_store_session *session, dom_store_region region,
+                            struct dom_slice kind, struct dom_slice id, struct dom_arena *arena,
+                            struct dom_store_row *row, struct dom_error *err) DOM_MUST_USE;
+
+/* How long ago `replica` was known to have everything of `home`, ms; 0 when they are the same;
+ * UINT64_MAX: never since the start. */
+uint64_t dom_store_staleness_ms(const struct dom_store *store, dom_store_region home,
+                                dom_store_region replica);
+
+/* Calls `each` for up to `rows_max` rows of `kind` at their home in `region` (is_home rows only),
+ * in key order, after `after` (32 to 64 opaque bytes, empty: from the start). `each` returns false
+ * to stop after this row. *lastp (at least 64 bytes of room) gets the key of the last row given,
+ * *last_len its length; *endp is true when there are no more. The arena is the row's memory. */
+enum dom_code dom_store_scan(struct dom_store_session *session, dom_store_region region,
+                             struct dom_slice kind, struct dom_slice after, size_t rows_max,
+                             struct dom_arena *arena,
+                             bool (*each)(void *context, const struct dom_store_row *row),
+                             void *context, uint8_t *lastp, size_t *last_len, bool *endp,
+                             struct dom_error *err) DOM_MUST_USE;
+
+/* The keyed hash by which the region's log names a person or record: "hmac:<epoch>:<base64url of
+ * 16 bytes>"; out needs 64 bytes. Any session. */
+void dom_store_subject_hash(struct dom_store_session *session, dom_store_region region,
+                            struct dom_slice kind, struct dom_slice id, char out[64]);
+/* A pseudonym of a value under the named export key of the region: 22 base64url characters + NUL.
+ * Keys are made on first use and kept in the region's key file. */
+enum dom_code dom_store_pseudonym(struct dom_store_session *session, dom_store_region region,
+                                  const char *key_name, struct dom_slice value, char out[32],
+                                  struct dom_error *err) DOM_MUST_USE;
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+enum dom_store_op_type { DOM_STORE_PUT, DOM_STORE_DELETE, DOM_STORE_APPEND };
+
+/* Where an audit entry came to lie. */
+struct dom_store_receipt {
+    uint64_t index;
+    uint8_t leaf_hash[32];
+};
+
+/* One asynchronous operation. The submitter owns it and everything it points to until `post` gives
+ * it back. */
+struct dom_store_op {
+    struct dom_store_op *next;  /* the store's while submitted */
+    enum dom_store_op_type type;
+    dom_store_region region;    /* PUT/DELETE: the record's home region; APPEND: whose log */
+    uint64_t deadline_us;       /* monotonic; an operation still queued then fails with DEADLINE and
+                                 * has no effect; UINT64_MAX: none */
+    const bool *cancelled;      /* may be NULL; read once (atomically) before the batch */
+
+    /* Audit entries that must be durable with (or as) this operation, in this order. A PUT or
+     * DELETE that crosses no border has none; that is the router's claim, made explicit: */
+    const struct dom_slice *entries;
+    size_t num_entries;
+    bool no_border;             /* must be true when num_entries is 0 (and false otherwise) */
+
+    /* PUT and DELETE */
+    struct dom_slice kind;
+    struct dom_slice id;
+    char home[3];
+    const struct dom_store_field *fields;
+    size_t num_fields;
+    bool must_not_exist;
+    uint64_t if_version;        /* 0: none */
+    dom_store_set targets;      /* other regions that are to hold a part */
+    dom_store_set sync;         /* of targets: those that must hold it before the answer */
+    struct dom_slice request_id; /* empty: none; scoped by `service` */
+    struct dom_slice service;
+
+    /* Limits counted with the entries (`limit` obligations): each key is put into the region's
+     * counter set with the batch. See dom_store_limit_seen. */
+    const struct dom_slice *limit_keys;
+    size_t num_limit_keys;
+
+    /* Results */
+    enum dom_code code;
+    char message[160];          /* when code is not OK */
+    uint64_t version;           /* PUT, DELETE */
+    bool replayed;              /* answered from an earlier request with this request_id */
+    struct dom_store_receipt *receipts; /* room for num_entries, the submitter's; filled in order */
+
+    void *owner;                /* the submitter's */
+    struct {
+        struct dom_store_op *wait_next;
+        uint64_t seq;
+        dom_store_set pending;
+    } internal;                 /* the store's */
+};
+
+/* Hands the operation to its region's commit thread. Any thread. Errors (then the op is not taken):
+ * RESOURCE (queue full), UNAVAILABLE (stopping).
+ * Results of a write: EXISTS, NOT_FOUND (DELETE), VERSION_MISMATCH, HOME_MISMATCH (the id is at
+ * home elsewhere; see dom_store_locate), DEADLINE, CANCELLED, AUDIT_UNAVAILABLE (has entries and
+ * cannot be written), IO. A failed precondition writes nothing, no entry either. */
+enum dom_code dom_store_submit(struct dom_store *store, struct dom_store_op *op,
+                               struct dom_error *err) DOM_MUST_USE;
+
+/* Which open region is the record's home, by asking `hint` first (may be NO_REGION), then all.
+ * NOT_FOUND: none. Writes claim (kind, id) while they are in flight, so that one id cannot be
+ * created under two homes at once. */
+enum dom_code dom_store_locate(struct dom_store_session *session, dom_store_region hint,
+                               struct dom_slice kind, struct dom_slice id,
+                               dom_store_region *homep, struct dom_error *err) DOM_MUST_USE;
+
+/* How many distinct limit keys with this prefix the region has counted, and whether `key` is one of
+ * them. Any session. */
+enum dom_code dom_store_limit_seen(struct dom_store_session *session, dom_store_region region,
+                                   struct dom_slice prefix, struct dom_slice key,
+                                   uint64_t *countp, bool *seenp,
+                                   struct dom_error *err) DOM_MUST_USE;
+
+/* ---- the log (any session's thread) ------------------------------------------------------------ */
+
+const char *dom_store_log_origin(const struct dom_store *store, dom_store_region region);
+const char *dom_store_log_vkey(const struct dom_store *store, dom_store_region region);
+/* Entries durable now. */
+uint64_t dom_store_log_size(const struct dom_store *store, dom_store_region region);
+/* The newest signed checkpoint (a note), into out. */
+enum dom_code dom_store_log_checkpoint(struct dom_store *store, dom_store_region region,
+                                       struct dom_buffer *out, struct dom_error *err) DOM_MUST_USE;
+/* Calls each entry from `from` for at most entries_max. */
+enum dom_code dom_store_log_entries(struct dom_store *store, dom_store_region region, uint64_t from,
+                                    size_t entries_max,
+                                    bool (*each)(void *context, uint64_t index,
+                                                 struct dom_slice entry),
+                                    void *context, struct dom_error *err) DOM_MUST_USE;
+/* Proof hashes (32 bytes each) appended to out. size 0: the newest checkpoint's; *sizep is set to
+ * the size used. Errors: INVALID (index or size out of range). */
+enum dom_code dom_store_log_prove_inclusion(struct dom_store *store, dom_store_region region,
+                                            uint64_t index, uint64_t *sizep, uint8_t leaf[32],
+                                            struct dom_buffer *out,
+                                            struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_store_log_prove_consistency(struct dom_store *store, dom_store_region region,
+                                              uint64_t old_size, uint64_t *new_sizep,
+                                              struct dom_buffer *out,
+                                              struct dom_error *err) DOM_MUST_USE;
+
+/* ---- watching ------------------------------------------------------------------------------- */
+
+struct dom_store_stats {
+    uint64_t commits;          /* groups made durable = fsyncs of the write-ahead logs */
+    uint64_t writes;
+    uint64_t entries;
+    uint64_t applied;          /* rows applied as replicas */
+    uint64_t outbox;           /* replication jobs owed now */
+    uint64_t checkpoints;
+    uint64_t purges;
+    uint64_t bytes_written;    /* into batches */
+};
+void dom_store_stats(const struct dom_store *store, dom_store_region region,
+                     struct dom_store_stats *out);
+/* Blocks until every outbox of an open region is empty and every checkpoint covers its log, or the
+ * time is over (false). For tests, drains and tools. */
+bool dom_store_settle(struct dom_store *store, uint64_t timeout_ms);
+
+#endif
