@@ -79,6 +79,13 @@ void dom_rpc_server_destroy(struct dom_rpc_server *server);
  * Names start as SERVING when set first with true. */
 void dom_rpc_server_set_health(struct dom_rpc_server *server, const char *service, bool serving);
 
+/* True once a shutdown has begun: streams should come to an end. Any thread. */
+bool dom_rpc_server_draining(const struct dom_rpc_server *server);
+
+/* A handler that answers with the request's bytes: what the shell itself costs. Any path; the
+ * context is not looked at. */
+void dom_rpc_echo(struct dom_rpc_call *call, void *context);
+
 /* Counters for metrics. Any thread. */
 struct dom_rpc_stats {
     uint64_t calls_started;
@@ -97,6 +104,8 @@ void dom_rpc_server_stats(const struct dom_rpc_server *server, struct dom_rpc_st
 /* The request's bytes, contiguous. Lives as long as the call. */
 struct dom_slice dom_rpc_call_request(const struct dom_rpc_call *call);
 struct dom_arena *dom_rpc_call_arena(struct dom_rpc_call *call);
+struct dom_rpc_server *dom_rpc_call_server(const struct dom_rpc_call *call);
+/* NULL when the caller gave no proof, or contradictory proof; never NULL with needs_identity. */
 const struct dom_rpc_identity *dom_rpc_call_identity(const struct dom_rpc_call *call);
 /* First value of a metadata key (lower case); empty slice with NULL data when absent. */
 struct dom_slice dom_rpc_call_metadata(const struct dom_rpc_call *call, const char *key);
@@ -111,7 +120,14 @@ void dom_rpc_call_trace_id(const struct dom_rpc_call *call, char out[33]);
  * (costs one more batch). Must be called in the handler before it returns unfinished. */
 void dom_rpc_call_go_async(struct dom_rpc_call *call);
 
-/* Memory for the answer's bytes: fill all `len` bytes, then finish. At most once. */
+/* Runs `fn` on the I/O thread once the peer has cancelled or gone, unless the call was finished
+ * before; the call must still be finished. For async and streaming calls that wait for something
+ * other than the peer. Not called for what dom_rpc_call_cancelled already tells. */
+void dom_rpc_call_on_cancel(struct dom_rpc_call *call,
+                            void (*fn)(struct dom_rpc_call *call, void *arg), void *arg);
+
+/* Memory for the answer's bytes: fill all `len` bytes, then finish. At most once. NULL when len
+ * is over DOM_MESSAGE_BYTES_MAX: fail the call with DOM_RESOURCE then. */
 uint8_t *dom_rpc_call_reply_alloc(struct dom_rpc_call *call, size_t len);
 /* Sends the reply with status OK. The call is gone afterwards. */
 void dom_rpc_call_finish(struct dom_rpc_call *call);
@@ -136,7 +152,9 @@ void dom_rpc_call_fail(struct dom_rpc_call *call, const struct dom_rpc_failure *
 
 /* Sends one message; `sent(call, ok, arg)` runs on the I/O thread when the transport has taken
  * it (flow control: send the next one then). ok = false: the peer has gone, end the call. One
- * message in flight per call. dom_rpc_call_finish / _fail end the stream. */
+ * message in flight per call; the bytes are copied. dom_rpc_call_finish / _fail end the stream:
+ * after the message in flight, whose `sent` is then not called any more. A streaming call is
+ * async from the start: its handler need not go_async. */
 void dom_rpc_call_send(struct dom_rpc_call *call, struct dom_slice message,
                        void (*sent)(struct dom_rpc_call *call, bool ok, void *arg), void *arg);
 
