@@ -1,0 +1,159 @@
+/* Reading a published log from its folder. */
+#include "store/audit/tiledir.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/file.h"
+#include "store/audit/checkpoint.h"
+
+enum dom_code dom_tiledir_init(struct dom_tiledir *tiledir, const char *dir, uint64_t size,
+                               struct dom_error *err)
+{
+    memset(tiledir, 0, sizeof(*tiledir));
+    /* Room for the longest tile path behind it, so that no later join can be cut. */
+    if (strlen(dir) + DOM_TILE_PATH_SIZE + 8 >= sizeof(tiledir->dir)) {
+        return DOM_FAIL(err, DOM_INVALID, "%s: path too long", dir);
+    }
+    if (size > DOM_TREE_SIZE_MAX) {
+        return DOM_FAIL(err, DOM_INVALID, "tree size %llu is too large", (unsigned long long)size);
+    }
+    memcpy(tiledir->dir, dir, strlen(dir) + 1);
+    tiledir->size = size;
+    return DOM_OK;
+}
+
+void dom_tiledir_cleanup(struct dom_tiledir *tiledir)
+{
+    for (unsigned i = 0; i < DOM_TILE_LEVELS; i++) {
+        dom_buffer_cleanup(&tiledir->tiles[i]);
+    }
+    memset(tiledir, 0, sizeof(*tiledir));
+}
+
+static void join(char *out, const char *dir, struct dom_tile tile)
+{
+    char path[DOM_TILE_PATH_SIZE];
+    int len = snprintf(out, PATH_MAX, "%s/%s", dir, dom_tile_path(path, tile));
+    DOM_ASSERT(len > 0 && len < PATH_MAX);
+}
+
+/* Opens the partial file of the tile, or its full file if the log has grown past it. *full tells
+ * which one was read. */
+static enum dom_code read_file(const struct dom_tiledir *tiledir, struct dom_tile tile,
+                               size_t bytes_max, struct dom_buffer *out, bool *full, char *path,
+                               struct dom_error *err)
+{
+    char own[PATH_MAX];
+    char *at = path == NULL ? own : path;
+
+    *full = tile.width == DOM_TILE_WIDTH;
+    join(at, tiledir->dir, tile);
+    if (!*full && access(at, F_OK) != 0 && errno == ENOENT) {
+        struct dom_tile whole = {.level = tile.level, .n = tile.n, .width = DOM_TILE_WIDTH};
+        char whole_path[PATH_MAX];
+        join(whole_path, tiledir->dir, whole);
+        if (access(whole_path, F_OK) == 0) {
+            memcpy(at, whole_path, strlen(whole_path) + 1);
+            *full = true;
+        }
+    }
+    return dom_file_read(out, at, bytes_max, err);
+}
+
+enum dom_code dom_tiledir_read_tile(const struct dom_tiledir *tiledir, int level, uint64_t n,
+                                    struct dom_buffer *out, unsigned *count, char *path,
+                                    struct dom_error *err)
+{
+    struct dom_tile tile = {
+        .level = level, .n = n, .width = dom_tile_width(tiledir->size, level, n)};
+    bool full = false;
+
+    DOM_ASSERT(level >= 0);
+    *count = 0;
+    dom_buffer_clear(out);
+    if (tile.width == 0) {
+        return DOM_FAIL(err, DOM_INVALID, "tree of size %llu has no tile %d/%llu",
+                        (unsigned long long)tiledir->size, level, (unsigned long long)n);
+    }
+    enum dom_code rc = read_file(tiledir, tile, DOM_TILE_BYTES, out, &full, path, err);
+    if (rc == DOM_TOO_LARGE) {
+        return DOM_FAIL(err, DOM_CORRUPT, "tile file is longer than %u bytes", DOM_TILE_BYTES);
+    }
+    if (rc != DOM_OK) {
+        return rc;
+    }
+    size_t want = (full ? DOM_TILE_WIDTH : tile.width) * DOM_HASH_SIZE;
+    if (out->len != want) {
+        return DOM_FAIL(err, DOM_CORRUPT, "tile file has %zu bytes, not %zu", out->len, want);
+    }
+    *count = tile.width;
+    return DOM_OK;
+}
+
+enum dom_code dom_tiledir_read_bundle(const struct dom_tiledir *tiledir, uint64_t n,
+                                      struct dom_buffer *out, unsigned *count, char *path,
+                                      struct dom_error *err)
+{
+    struct dom_tile tile = {.level = DOM_TILE_ENTRIES,
+                            .n = n,
+                            .width = dom_tile_width(tiledir->size, DOM_TILE_ENTRIES, n)};
+    bool full = false;
+
+    *count = tile.width;
+    dom_buffer_clear(out);
+    if (tile.width == 0) {
+        return DOM_FAIL(err, DOM_INVALID, "tree of size %llu has no bundle %llu",
+                        (unsigned long long)tiledir->size, (unsigned long long)n);
+    }
+    return read_file(tiledir, tile, DOM_BUNDLE_BYTES_MAX, out, &full, path, err);
+}
+
+enum dom_code dom_tiledir_read_checkpoint(const char *dir, struct dom_buffer *out,
+                                          struct dom_error *err)
+{
+    char path[PATH_MAX];
+
+    int len = snprintf(path, sizeof(path), "%s/checkpoint", dir);
+    if (len < 0 || (size_t)len >= sizeof(path)) {
+        return DOM_FAIL(err, DOM_INVALID, "%s: path too long", dir);
+    }
+    return dom_file_read(out, path, DOM_CHECKPOINT_BYTES_MAX, err);
+}
+
+static enum dom_code read_hashes(void *impl, int level, uint64_t first, unsigned count,
+                                 struct dom_hash *out, struct dom_error *err)
+{
+    struct dom_tiledir *tiledir = impl;
+    uint64_t n = first / DOM_TILE_WIDTH;
+    unsigned at = (unsigned)(first % DOM_TILE_WIDTH);
+    struct dom_tile *cached = &tiledir->cached[level];
+    struct dom_buffer *bytes = &tiledir->tiles[level];
+
+    DOM_ASSERT(level >= 0 && level < (int)DOM_TILE_LEVELS);
+    DOM_ASSERT(count >= 1 && at + count <= DOM_TILE_WIDTH);
+    if (cached->width == 0 || cached->n != n) {
+        unsigned width = 0;
+        cached->width = 0;
+        enum dom_code rc = dom_tiledir_read_tile(tiledir, level, n, bytes, &width, NULL, err);
+        tiledir->num_reads++;
+        if (rc != DOM_OK) {
+            return rc;
+        }
+        *cached = (struct dom_tile){.level = level, .n = n, .width = width};
+    }
+    if (at + count > cached->width) {
+        return DOM_FAIL(err, DOM_CORRUPT, "tile %d/%llu has %u hashes, %u are wanted", level,
+                        (unsigned long long)n, cached->width, at + count);
+    }
+    memcpy(out, bytes->data + (size_t)at * DOM_HASH_SIZE, (size_t)count * DOM_HASH_SIZE);
+    return DOM_OK;
+}
+
+struct dom_hash_reader dom_tiledir_reader(struct dom_tiledir *tiledir)
+{
+    struct dom_hash_reader reader = {.read = read_hashes, .impl = tiledir};
+    return reader;
+}
