@@ -119,6 +119,8 @@ enum dom_policy_field_verdict {
 enum dom_policy_field_verdict dom_policy_field_class(const struct dom_policy *policy,
                                                      dom_policy_id kind, struct dom_slice field,
                                                      dom_policy_id *class_p);
+/* The classes of the kind's declared fields, with unknown_field's when it has one. */
+dom_policy_set dom_policy_kind_classes(const struct dom_policy *policy, dom_policy_id kind);
 /* The kind's `subject` field: whose person the record is about; "" when the kind has none (then
  * the record id itself counts as the subject). */
 const char *dom_policy_kind_subject(const struct dom_policy *policy, dom_policy_id kind);
@@ -164,6 +166,7 @@ struct dom_policy_limit {
     bool calendar;           /* the period is a UTC calendar day/month/year; else sliding */
     int64_t period_ms;       /* length; for a calendar period its nominal length */
     char calendar_unit;      /* 'D', 'M' or 'Y' when calendar */
+    dom_policy_set classes;  /* it counts only when the request passes one of these */
 };
 
 /* The precomputed answer for one cell of the domain; shared, immutable, the policy's. */
@@ -202,6 +205,10 @@ struct dom_policy_decision {
  * denies the whole. */
 void dom_policy_decide(const struct dom_policy *policy, const struct dom_policy_request *request,
                        struct dom_policy_decision *decision);
+
+/* The first moment after `now_ms` at which any decision could change by itself: a basis begins or
+ * ends, or the policy expires. INT64_MAX: never. */
+int64_t dom_policy_next_change_ms(const struct dom_policy *policy, int64_t now_ms);
 
 const char *dom_policy_pseudonym_key_name(const struct dom_policy *policy, dom_policy_id key);
 size_t dom_policy_num_pseudonym_keys(const struct dom_policy *policy);
