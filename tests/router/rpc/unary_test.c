@@ -1,16 +1,11 @@
 /* Unary calls over real loopback. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka needs the four above. */
-#include <cmocka.h>
 #include <stdlib.h>
 
 #include "base/limits.h"
+#include "google/rpc/error_details.pb-c.h"
+#include "google/rpc/status.pb-c.h"
 #include "tests/router/rpc/harness.h"
-
-#define T 10000U
+#include "tests/router/rpc/suite.h"
 
 static struct harness s_harness;
 static struct dom_rpc_client *s_client;
@@ -56,11 +51,290 @@ static void answers_an_empty_message_with_an_empty_message(void **state)
     assert_int_equal(s_result.num_messages, 1);
 }
 
+static void takes_a_message_at_the_limit_and_gives_one(void **state)
+{
+    uint8_t *big = calloc(1, DOM_MESSAGE_BYTES_MAX);
+
+    (void)state;
+    big[DOM_MESSAGE_BYTES_MAX - 1] = 7;
+    /* Arrives in many slices: also the path that gathers them in the arena. */
+    assert_true(dom_rpc_client_call(s_client, ECHO, dom_slice_of(big, DOM_MESSAGE_BYTES_MAX), T,
+                                    &s_result));
+    assert_int_equal(s_result.reply.len, DOM_MESSAGE_BYTES_MAX);
+    assert_memory_equal(s_result.reply.data, big, DOM_MESSAGE_BYTES_MAX);
+    free(big);
+}
+
+static void refuses_a_message_beyond_the_limit(void **state)
+{
+    uint8_t *big = calloc(1, DOM_MESSAGE_BYTES_MAX + 1);
+
+    (void)state;
+    assert_false(dom_rpc_client_call(s_client, ECHO, dom_slice_of(big, DOM_MESSAGE_BYTES_MAX + 1),
+                                     T, &s_result));
+    assert_int_equal(s_result.status, 8);
+    free(big);
+    assert_true(dom_rpc_client_call(s_client, ECHO, DOM_SLICE_LIT("after"), T, &s_result));
+}
+
+static bool call_with_metadata_of(size_t bytes)
+{
+    char *value = malloc(bytes + 1);
+    struct dom_rpc_metadata metadata = {"filler", value};
+    struct dom_rpc_client_options options = {.target = dom_rpc_server_address(s_harness.server),
+                                             .metadata = &metadata,
+                                             .num_metadata = 1};
+    struct dom_rpc_client *client = NULL;
+
+    memset(value, 'x', bytes);
+    value[bytes] = '\0';
+    assert_int_equal(dom_rpc_client_new(&client, &options, NULL), DOM_OK);
+    bool ok = dom_rpc_client_call(client, ECHO, DOM_SLICE_LIT("x"), T, &s_result);
+    dom_rpc_client_destroy(client);
+    free(value);
+    return ok;
+}
+
+static void takes_metadata_below_the_limit(void **state)
+{
+    (void)state;
+    assert_true(call_with_metadata_of(DOM_METADATA_BYTES_MAX - 1024));
+}
+
+static void refuses_metadata_beyond_the_limit(void **state)
+{
+    (void)state;
+    assert_false(call_with_metadata_of(DOM_METADATA_BYTES_MAX + 1));
+    assert_int_equal(s_result.status, 8);
+}
+
+static void answers_an_unknown_method_with_unimplemented(void **state)
+{
+    (void)state;
+    /* Twice the generic slots: they are armed again. */
+    for (int i = 0; i < 8; i++) {
+        assert_false(dom_rpc_client_call(s_client, "/test.v1.TestService/Nope",
+                                         DOM_SLICE_LIT("x"), T, &s_result));
+        assert_int_equal(s_result.status, 12);
+    }
+    struct dom_rpc_stats stats;
+    dom_rpc_server_stats(s_harness.server, &stats);
+    assert_int_equal(stats.calls_unknown, 8);
+}
+
+/* ---- failures --------------------------------------------------------------------------- */
+
+static Google__Rpc__Status *details(void)
+{
+    Google__Rpc__Status *status =
+        google__rpc__status__unpack(NULL, s_result.details.len, s_result.details.data);
+
+    assert_non_null(status);
+    assert_int_equal(status->code, s_result.status);
+    return status;
+}
+
+static struct dom_slice bytes_of(ProtobufCBinaryData data)
+{
+    return dom_slice_of(data.data, data.len);
+}
+
+static void tells_a_failure_with_its_reason(void **state)
+{
+    (void)state;
+    assert_false(dom_rpc_client_call(s_client, FAIL, DOM_SLICE_LIT("x"), T, &s_result));
+    assert_int_equal(s_result.status, 7);
+    assert_text(&s_result.message, "Zug\xc3\xa4nge verboten");
+    Google__Rpc__Status *status = details();
+    assert_int_equal(status->n_details, 1);
+    assert_true(dom_slice_eq_str(bytes_of(status->details[0]->type_url),
+                                 "type.googleapis.com/google.rpc.ErrorInfo"));
+    Google__Rpc__ErrorInfo *info = google__rpc__error_info__unpack(
+        NULL, status->details[0]->value.len, status->details[0]->value.data);
+    assert_non_null(info);
+    assert_true(dom_slice_eq_str(bytes_of(info->reason), "FORBIDDEN"));
+    assert_true(dom_slice_eq_str(bytes_of(info->domain), "domicile"));
+    assert_int_equal(info->n_metadata, 2);
+    assert_string_equal(info->metadata[0]->key, "rule");
+    assert_string_equal(info->metadata[0]->value, "eu-users-stay");
+    /* Bytes that are not text must not break the client's decoder. */
+    assert_string_equal(info->metadata[1]->value, "(4 bytes that are not text)");
+    google__rpc__error_info__free_unpacked(info, NULL);
+    google__rpc__status__free_unpacked(status, NULL);
+}
+
+static void tells_the_field_that_is_wrong(void **state)
+{
+    (void)state;
+    assert_false(dom_rpc_client_call(s_client, FAIL, DOM_SLICE_LIT("field"), T, &s_result));
+    assert_int_equal(s_result.status, 3);
+    Google__Rpc__Status *status = details();
+    assert_int_equal(status->n_details, 2);
+    Google__Rpc__BadRequest *bad = google__rpc__bad_request__unpack(
+        NULL, status->details[1]->value.len, status->details[1]->value.data);
+    assert_non_null(bad);
+    assert_true(dom_slice_eq_str(bytes_of(bad->field_violations[0]->field), "fields[3].name"));
+    google__rpc__bad_request__free_unpacked(bad, NULL);
+    google__rpc__status__free_unpacked(status, NULL);
+}
+
+static void tells_when_to_retry(void **state)
+{
+    (void)state;
+    assert_false(dom_rpc_client_call(s_client, FAIL, DOM_SLICE_LIT("retry"), T, &s_result));
+    assert_int_equal(s_result.status, 14);
+    assert_text(&s_result.message, "the audit log cannot be written");
+    Google__Rpc__Status *status = details();
+    assert_int_equal(status->n_details, 2);
+    Google__Rpc__RetryInfo *retry = google__rpc__retry_info__unpack(
+        NULL, status->details[1]->value.len, status->details[1]->value.data);
+    assert_non_null(retry);
+    assert_int_equal(retry->retry_delay->seconds, 2);
+    assert_int_equal(retry->retry_delay->nanos, 500000000);
+    google__rpc__retry_info__free_unpacked(retry, NULL);
+    google__rpc__status__free_unpacked(status, NULL);
+}
+
+/* ---- who and when ----------------------------------------------------------------------- */
+
+static bool who_with(const struct dom_rpc_metadata *metadata, size_t num)
+{
+    struct dom_rpc_client_options options = {.target = dom_rpc_server_address(s_harness.server),
+                                             .metadata = metadata,
+                                             .num_metadata = num};
+    struct dom_rpc_client *client = NULL;
+
+    assert_int_equal(dom_rpc_client_new(&client, &options, NULL), DOM_OK);
+    bool ok = dom_rpc_client_call(client, WHO, DOM_SLICE_LIT("x"), T, &s_result);
+    dom_rpc_client_destroy(client);
+    return ok;
+}
+
+static void knows_the_caller_by_its_metadata(void **state)
+{
+    (void)state;
+    assert_true(dom_rpc_client_call(s_client, WHO, DOM_SLICE_LIT("x"), T, &s_result));
+    assert_text(&s_result.reply, "edge|eu-1|insecure:edge");
+}
+
+static void refuses_a_caller_without_a_name(void **state)
+{
+    struct dom_rpc_metadata region[] = {{"domicile-region", "eu-1"}};
+
+    (void)state;
+    assert_false(who_with(region, 1));
+    assert_int_equal(s_result.status, 16);
+}
+
+static void refuses_a_caller_without_a_region(void **state)
+{
+    struct dom_rpc_metadata service[] = {{"domicile-service", "edge"}};
+
+    (void)state;
+    assert_false(who_with(service, 1));
+    assert_int_equal(s_result.status, 16);
+}
+
+static void refuses_a_caller_with_two_names(void **state)
+{
+    struct dom_rpc_metadata both[] = {
+        {"domicile-service", "edge"}, {"domicile-service", "admin"}, {"domicile-region", "eu-1"}};
+
+    (void)state;
+    assert_false(who_with(both, 3));
+    assert_int_equal(s_result.status, 16);
+}
+
+static void refuses_a_caller_with_an_empty_name(void **state)
+{
+    struct dom_rpc_metadata empty[] = {{"domicile-service", ""}, {"domicile-region", "eu-1"}};
+
+    (void)state;
+    assert_false(who_with(empty, 2));
+    assert_int_equal(s_result.status, 16);
+}
+
+static void assert_trace(const char *traceparent, const char *want)
+{
+    struct dom_rpc_metadata metadata[] = {{"domicile-service", "edge"},
+                                          {"domicile-region", "eu-1"},
+                                          {"traceparent", traceparent}};
+
+    assert_true(who_with(metadata, 3));
+    pthread_mutex_lock(&s_harness.lock);
+    assert_string_equal(s_harness.trace_id, want);
+    pthread_mutex_unlock(&s_harness.lock);
+}
+
+#define ID "4bf92f3577b34da6a3ce929d0e0e4736"
+#define NO_ID "00000000000000000000000000000000"
+
+static void reads_the_trace_id(void **state)
+{
+    (void)state;
+    assert_trace("00-" ID "-00f067aa0ba902b7-01", ID);
+    assert_trace("01-" ID "-00f067aa0ba902b7-01-more", ID);
+}
+
+static void ignores_a_malformed_trace_id(void **state)
+{
+    (void)state;
+    assert_trace("", NO_ID);
+    assert_trace("00-" NO_ID "-00f067aa0ba902b7-01", NO_ID);
+    assert_trace("00-" ID "-0000000000000000-01", NO_ID);
+    assert_trace("ff-" ID "-00f067aa0ba902b7-01", NO_ID);
+    assert_trace("00-" ID "-00f067aa0ba902b7-01-more", NO_ID);
+    assert_trace("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", NO_ID);
+    assert_trace("00-" ID "-00f067aa0ba902b7", NO_ID);
+    assert_trace("00_" ID "-00f067aa0ba902b7-01", NO_ID);
+}
+
+static void knows_the_deadline(void **state)
+{
+    (void)state;
+    assert_true(dom_rpc_client_call(s_client, DEADLINE, DOM_SLICE_LIT("x"), 60000, &s_result));
+    long left = strtol(dom_buffer_cstr(&s_result.reply), NULL, 10);
+    assert_in_range(left, 50000, 60100);
+    assert_true(dom_rpc_client_call(s_client, DEADLINE, DOM_SLICE_LIT("x"), 0, &s_result));
+    assert_text(&s_result.reply, "none");
+}
+
+static void counts_what_it_did(void **state)
+{
+    struct dom_rpc_stats stats;
+
+    (void)state;
+    assert_true(dom_rpc_client_call(s_client, ECHO, DOM_SLICE_LIT("12345"), T, &s_result));
+    assert_false(dom_rpc_client_call(s_client, FAIL, DOM_SLICE_LIT("123"), T, &s_result));
+    dom_rpc_server_stats(s_harness.server, &stats);
+    assert_int_equal(stats.calls_started, 2);
+    assert_int_equal(stats.bytes_received, 8);
+    assert_int_equal(stats.bytes_sent, 5);
+    assert_int_equal(stats.calls_rejected, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(answers_with_the_bytes_of_the_handler, set_up, tear_down),
         cmocka_unit_test_setup_teardown(answers_an_empty_message_with_an_empty_message, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(takes_a_message_at_the_limit_and_gives_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refuses_a_message_beyond_the_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(takes_metadata_below_the_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refuses_metadata_beyond_the_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(answers_an_unknown_method_with_unimplemented, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tells_a_failure_with_its_reason, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tells_the_field_that_is_wrong, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(tells_when_to_retry, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(knows_the_caller_by_its_metadata, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refuses_a_caller_without_a_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refuses_a_caller_without_a_region, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refuses_a_caller_with_two_names, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refuses_a_caller_with_an_empty_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(reads_the_trace_id, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(ignores_a_malformed_trace_id, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(knows_the_deadline, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(counts_what_it_did, set_up, tear_down),
     };
 
     return cmocka_run_group_tests_name("rpc unary", tests, NULL, NULL);

@@ -1,0 +1,260 @@
+/* Health and reflection as a client sees them. */
+#include "router/rpc/descriptor.h"
+#include "router/rpc/descriptors.h"
+#include "tests/router/rpc/harness.h"
+#include "tests/router/rpc/suite.h"
+
+#define CHECK "/grpc.health.v1.Health/Check"
+#define WATCH "/grpc.health.v1.Health/Watch"
+#define REFLECT "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+#define REFLECT_OLD "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+static struct harness s_harness;
+static struct dom_rpc_client *s_client;
+static struct dom_rpc_result s_result;
+
+static int set_up(void **state)
+{
+    (void)state;
+    harness_start(&s_harness, &(struct harness_options){.drain_grace_ms = T});
+    s_client = harness_client(&s_harness);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    dom_rpc_client_destroy(s_client);
+    dom_rpc_result_cleanup(&s_result);
+    harness_stop(&s_harness);
+    return 0;
+}
+
+/* ---- health ----------------------------------------------------------------------------- */
+
+/* A HealthCheckRequest for a name shorter than 128 bytes. */
+static struct dom_slice ask(const char *name)
+{
+    static uint8_t bytes[130];
+    size_t len = strlen(name);
+
+    bytes[0] = 0x0a;
+    bytes[1] = (uint8_t)len;
+    memcpy(bytes + 2, name, len);
+    return dom_slice_of(bytes, len + 2);
+}
+
+static int check(const char *name)
+{
+    assert_true(dom_rpc_client_call(s_client, CHECK, ask(name), T, &s_result));
+    assert_int_equal(s_result.reply.len, 2);
+    return s_result.reply.data[1];
+}
+
+static void says_serving_of_the_server_as_a_whole(void **state)
+{
+    (void)state;
+    assert_int_equal(check(""), 1);
+    dom_rpc_server_set_health(s_harness.server, "", false);
+    assert_int_equal(check(""), 2);
+}
+
+static void says_not_found_of_a_service_it_does_not_know(void **state)
+{
+    (void)state;
+    assert_false(dom_rpc_client_call(s_client, CHECK, ask("nobody"), T, &s_result));
+    assert_int_equal(s_result.status, 5);
+    dom_rpc_server_set_health(s_harness.server, "nobody", true);
+    assert_int_equal(check("nobody"), 1);
+}
+
+static void refuses_a_health_request_that_is_none(void **state)
+{
+    (void)state;
+    assert_false(dom_rpc_client_call(s_client, CHECK, DOM_SLICE_LIT("\x0a\xff"), T, &s_result));
+    assert_int_equal(s_result.status, 3);
+    assert_false(dom_rpc_client_call(s_client, WATCH, DOM_SLICE_LIT("\x0a\xff"), T, &s_result));
+    assert_int_equal(s_result.status, 3);
+}
+
+/* Steps the service through its states, each only after the one before was seen. */
+static bool watch_steps(void *arg, struct dom_slice message)
+{
+    int *seen = arg;
+    int status = message.len == 2 ? message.data[1] : 0;
+
+    *seen = *seen * 10 + status;
+    switch (*seen) {
+    case 3:
+        dom_rpc_server_set_health(s_harness.server, "svc", true);
+        return true;
+    case 31:
+        dom_rpc_server_set_health(s_harness.server, "svc", true); /* no news, no message */
+        dom_rpc_server_set_health(s_harness.server, "svc", false);
+        return true;
+    case 312:
+        dom_rpc_server_set_health(s_harness.server, "svc", true);
+        return true;
+    case 3121:
+        dom_rpc_server_shutdown(s_harness.server);
+        return true;
+    default:
+        return true;
+    }
+}
+
+static void pushes_each_change_to_a_watcher_and_ends_it_in_a_drain(void **state)
+{
+    int seen = 0;
+
+    (void)state;
+    assert_false(
+        dom_rpc_client_stream(s_client, WATCH, ask("svc"), T, watch_steps, &seen, &s_result));
+    assert_int_equal(seen, 31212); /* unknown, serving, not, serving, draining */
+    assert_int_equal(s_result.status, 14);
+}
+
+static bool leave(void *arg, struct dom_slice message)
+{
+    (void)arg;
+    (void)message;
+    return false;
+}
+
+static void forgets_watchers_that_leave(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        assert_false(dom_rpc_client_stream(s_client, WATCH, ask(""), T, leave, NULL, &s_result));
+        assert_int_equal(s_result.status, 1);
+        dom_rpc_server_set_health(s_harness.server, "", i % 2 == 0);
+    }
+    assert_int_equal(check(""), 2);
+}
+
+/* ---- reflection ------------------------------------------------------------------------- */
+
+static bool keep(void *arg, struct dom_slice message)
+{
+    struct dom_buffer *out = arg;
+
+    dom_buffer_append_slice(out, message);
+    return true;
+}
+
+/* True if the one answer to `question` holds `text`. */
+static bool answer_holds(const char *path, struct dom_slice question, const char *text)
+{
+    struct dom_buffer answer = {0};
+
+    assert_true(dom_rpc_client_stream(s_client, path, question, T, keep, &answer, &s_result));
+    assert_int_equal(s_result.num_messages, 1);
+    bool found = memmem(answer.data, answer.len, text, strlen(text)) != NULL;
+    dom_buffer_cleanup(&answer);
+    return found;
+}
+
+static void lists_the_services_that_it_serves_and_no_other(void **state)
+{
+    struct dom_slice list = DOM_SLICE_LIT("\x3a\x00");
+
+    (void)state;
+    assert_true(answer_holds(REFLECT, list, "grpc.health.v1.Health"));
+    assert_true(answer_holds(REFLECT, list, "grpc.reflection.v1.ServerReflection"));
+    assert_true(answer_holds(REFLECT_OLD, list, "grpc.reflection.v1alpha.ServerReflection"));
+    assert_false(answer_holds(REFLECT, list, "RecordService"));
+}
+
+static void gives_the_file_of_a_name(void **state)
+{
+    (void)state;
+    assert_true(answer_holds(REFLECT, DOM_SLICE_LIT("\x1a\x17google/rpc/status.proto"),
+                             "google/protobuf/any.proto"));
+    assert_true(answer_holds(REFLECT, DOM_SLICE_LIT("\x22\x1bgrpc.health.v1.Health.Check"),
+                             "grpc/health/v1/health.proto"));
+}
+
+static void answers_what_it_has_not_with_an_error_message(void **state)
+{
+    (void)state;
+    assert_true(answer_holds(REFLECT, DOM_SLICE_LIT("\x1a\x01x"), "no file of this name"));
+    assert_true(answer_holds(REFLECT, DOM_SLICE_LIT("\x22\x01x"), "no file declares"));
+    assert_true(answer_holds(REFLECT, DOM_SLICE_LIT("\x22\x00"), "no file declares"));
+    assert_true(answer_holds(REFLECT, DOM_SLICE_LIT("\x2a\x03\x0a\x01x"), "no extensions"));
+    assert_true(answer_holds(REFLECT, DOM_SLICE_LIT("\x32\x01x"), "no extensions"));
+    assert_true(answer_holds(REFLECT, DOM_SLICE_LIT(""), "asks nothing"));
+}
+
+static void fails_a_reflection_request_that_is_none(void **state)
+{
+    struct dom_buffer answer = {0};
+
+    (void)state;
+    assert_false(dom_rpc_client_stream(s_client, REFLECT, DOM_SLICE_LIT("\x1a\xff"), T, keep,
+                                       &answer, &s_result));
+    assert_int_equal(s_result.status, 3);
+    dom_buffer_cleanup(&answer);
+}
+
+/* ---- the index -------------------------------------------------------------------------- */
+
+static void finds_messages_enums_services_and_methods(void **state)
+{
+    struct dom_rpc_descriptors *index = NULL;
+    static const char *const known[] = {
+        "domicile.v1.RecordService",
+        "domicile.v1.RecordService.GetRecord",
+        "domicile.v1.Field",
+        "domicile.v1.Effect",
+        "google.rpc.BadRequest.FieldViolation",
+        "grpc.health.v1.HealthCheckResponse.ServingStatus",
+    };
+    static const char *const unknown[] = {"", "domicile", "domicile.v1", "domicile.v1.",
+                                          "domicile.v1.RecordServic", "RecordService",
+                                          ".domicile.v1.RecordService"};
+
+    (void)state;
+    assert_int_equal(dom_rpc_descriptors_new(&index, dom_rpc_api_descriptors(), NULL), DOM_OK);
+    for (size_t i = 0; i < DOM_ARRAY_LEN(known); i++) {
+        assert_non_null(dom_rpc_descriptors_symbol(index, dom_slice_str(known[i])).data);
+    }
+    for (size_t i = 0; i < DOM_ARRAY_LEN(unknown); i++) {
+        assert_null(dom_rpc_descriptors_symbol(index, dom_slice_str(unknown[i])).data);
+    }
+    dom_rpc_descriptors_destroy(index);
+}
+
+static void refuses_descriptors_cut_anywhere(void **state)
+{
+    struct dom_slice set = dom_rpc_api_descriptors();
+    size_t accepted = 0;
+
+    (void)state;
+    for (size_t len = 0; len < set.len; len += 7) {
+        struct dom_rpc_descriptors *index = NULL;
+        accepted += dom_rpc_descriptors_new(&index, dom_slice_of(set.data, len), NULL) == DOM_OK;
+        dom_rpc_descriptors_destroy(index);
+    }
+    /* Only a cut between two files leaves a valid set. */
+    assert_in_range(accepted, 0, 14);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(says_serving_of_the_server_as_a_whole, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(says_not_found_of_a_service_it_does_not_know, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(refuses_a_health_request_that_is_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pushes_each_change_to_a_watcher_and_ends_it_in_a_drain, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(forgets_watchers_that_leave, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lists_the_services_that_it_serves_and_no_other, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(gives_the_file_of_a_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(answers_what_it_has_not_with_an_error_message, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(fails_a_reflection_request_that_is_none, set_up, tear_down),
+        cmocka_unit_test(finds_messages_enums_services_and_methods),
+        cmocka_unit_test(refuses_descriptors_cut_anywhere),
+    };
+
+    return cmocka_run_group_tests_name("rpc built-in", tests, NULL, NULL);
+}
