@@ -119,10 +119,12 @@ static void decide_part(const struct dom_policy *policy, const struct dom_policy
         deny(request, decision, part_reason(cell, missing));
         return;
     }
-    decision->redact = passing & cell->redact;
+    /* Only uncovered_field = "redact" comes here with something missing: it goes as an empty
+     * value, like what an obligation redacts. */
+    decision->redact = (passing & cell->redact) | missing;
     decision->pseudonymise = passing & cell->pseudonymise;
     decision->clear = passing & ~decision->redact & ~decision->pseudonymise;
-    decision->withheld = request->classes & ~passing;
+    decision->withheld = request->classes & cell->permitted & cell->withhold;
     decision->effect = decision->clear == request->classes ? DOM_EFFECT_ALLOW : DOM_EFFECT_MODIFY;
     decision->reason = DOM_OK;
 }

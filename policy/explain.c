@@ -41,7 +41,7 @@ static const char *class_reason(const struct dom_policy_decision *decision, dom_
         return "forbidden";
     }
     if (dom_set_has(cell->permitted, c)) {
-        return dom_set_has(cell->withhold, c) ? "withheld by obligation" : "permitted";
+        return dom_set_has(cell->withhold | cell->redact, c) ? "by obligation" : "permitted";
     }
     return dom_set_has(cell->expired, c) ? "basis not in force" : "no permit";
 }
@@ -52,7 +52,8 @@ static void put_asked(const struct dom_policy *policy, const struct dom_policy_r
     char date[DOM_DATE_SIZE];
 
     dom_date_format(date, request->time_ms);
-    dom_buffer_printf(out, "asked:    %s %s of home %s (%s) by service %s for %s, to %s (%s), %s, %s\n",
+    dom_buffer_printf(out,
+                      "asked:    %s %s of home %s (%s) by service %s for %s, to %s (%s), %s, %s\n",
                       dom_policy_op_name(request->op),
                       name_or(dom_policy_kind_name(policy, request->kind), "an unknown kind"),
                       name_or(dom_policy_country_name(policy, request->home), "unknown"),
@@ -163,7 +164,7 @@ static void put_classes(const struct dom_policy *policy, const struct dom_policy
                               dom_policy_pseudonym_key_name(policy,
                                                             decision->cell->pseudonym_key[c]));
         }
-        if (dom_set_has(decision->withheld, c)) {
+        if (dom_set_has(decision->withheld | decision->redact, c)) {
             dom_buffer_printf(out, " (%s)", class_reason(decision, c));
         }
         any = true;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/macros.h"
 #include "base/slice.h"
 #include "policy/finding_internal.h"
 
@@ -63,7 +64,7 @@ void dom_lexer_init(struct dom_lexer *lexer, struct dom_slice text, struct dom_a
 
 /* The next token; END for ever at the end. Bytes that fit no token are reported and skipped, so
  * that one run finds them all. False only when the arena is exhausted. */
-bool dom_lexer_next(struct dom_lexer *lexer, struct dom_token *token) __attribute__((warn_unused_result));
+bool dom_lexer_next(struct dom_lexer *lexer, struct dom_token *token) DOM_MUST_USE;
 
 /* What the token is, for messages: `string "x"`, `'='`, `end of file`. Writes to out. */
 void dom_token_describe(const struct dom_token *token, char *out, size_t out_size);

@@ -49,6 +49,34 @@ static void check_replicas(struct dom_reader *reader, const struct dom_policy_pl
     }
 }
 
+/* A copy that the law asks for, in a place from which a forbid keeps it. */
+static void check_must_include(struct dom_reader *reader, const struct dom_policy_placement *place,
+                               dom_policy_id kind, dom_policy_id home)
+{
+    const struct dom_model *model = reader->model;
+    dom_policy_set wanted = model->kind_info[kind].classes;
+
+    for (size_t i = 0; i < model->num_placements; i++) {
+        const struct dom_placement_rule *entry = &model->placements[i];
+        if (!dom_set_has(entry->kinds, kind) || !dom_countries_has(&entry->home, home)) {
+            continue;
+        }
+        for (dom_policy_set left = wanted & entry->classes; left != 0; left &= left - 1) {
+            size_t c = (size_t)__builtin_ctzll(left);
+            for (size_t m = 0; m < entry->num_must_include; m++) {
+                if ((entry->must_include[m] & place->regions[c]) == 0) {
+                    dom_read_fail(reader, dom_node_get(entry->node, "must_include"), "P0305",
+                                  "narrow the forbid, or take the class out of this entry",
+                                  "must_include: a forbid keeps \"%s\" of home %s from lying there",
+                                  dom_names_get(&model->classes, (dom_policy_id)c),
+                                  dom_names_get(&model->countries, home));
+                    return;
+                }
+            }
+        }
+    }
+}
+
 /* Every date is taken as in force: an error must not come and go with the clock, or a process
  * could not start again on the morning after a basis ended. */
 static void check_place(struct dom_reader *reader, dom_policy_id kind, dom_policy_id home)
@@ -65,6 +93,7 @@ static void check_place(struct dom_reader *reader, dom_policy_id kind, dom_polic
         return;
     }
     check_replicas(reader, &place, kind, home);
+    check_must_include(reader, &place, kind, home);
 }
 
 /* One country of each group that no entry and no storing forbid tells apart is enough; we take

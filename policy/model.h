@@ -217,7 +217,7 @@ struct dom_reader {
 
 /* P01: keys, types, counts, forms. The readings below take for granted that a value whose shape
  * is wrong was reported here, and step over it. */
-void dom_shape_check(const struct dom_node *root, struct dom_findings *findings, const char *file);
+void dom_shape_check(const struct dom_node *root, struct dom_findings *findings);
 /* P02, and the P03 that concern one entry. */
 void dom_read_sections(struct dom_reader *reader, const struct dom_node *root);
 void dom_read_rules(struct dom_reader *reader, const struct dom_node *root);

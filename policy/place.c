@@ -213,6 +213,7 @@ static uint32_t classify_homes(struct dom_tables *tables, const struct dom_model
         }
         uint32_t id = dom_interner_add(&classes, key);
         if (id == UINT32_MAX) {
+            num = UINT32_MAX; /* the rest would lie where the first country's data lies */
             break;
         }
         if (id + 1 == classes.num && (num == UINT32_MAX || id + 1 > num)) {

@@ -70,7 +70,7 @@ static enum dom_code read_model(struct dom_policy *policy, const struct dom_node
         .now_ms = options->now_ms,
     };
 
-    dom_shape_check(root, findings, options->name);
+    dom_shape_check(root, findings);
     dom_read_sections(&reader, root);
     if (!reader.exhausted) {
         dom_read_rules(&reader, root);

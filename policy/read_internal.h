@@ -23,7 +23,8 @@ bool dom_read_bool(const struct dom_node *group, const char *key, bool otherwise
 void dom_read_fail(struct dom_reader *reader, const struct dom_node *node, const char *code,
                    const char *help, const char *fmt, ...) DOM_PRINTF(5, 6);
 
-/* Finds the name; reports `code` with the nearest known name otherwise. `what` as in "data class". */
+/* Finds the name; reports `code` with the nearest known name otherwise. `what` is the word for
+ * it, such as "data class". */
 dom_policy_id dom_read_reference(struct dom_reader *reader, const struct dom_node *name,
                                  const struct dom_names *names, const char *code,
                                  const char *what);

@@ -1,234 +1,15 @@
-/* P01: what keys there are, of which type and form, and how many. One table, one walk. */
+/* P01: holds a tree against a table of keys, in one walk. */
+#include "policy/shape_internal.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "policy/model.h"
 #include "policy/text.h"
-
-enum shape_type {
-    SHAPE_STRING,   /* not empty */
-    SHAPE_LABEL,    /* string: dom_label_valid */
-    SHAPE_INT,      /* integer of either width, min to max */
-    SHAPE_NUMBER,   /* integer or float, 0 to 1 */
-    SHAPE_BOOL,
-    SHAPE_NAMES,    /* string, or list or array of 1 to max strings */
-    SHAPE_DATE,
-    SHAPE_TIME,     /* RFC 3339 in UTC, or a date */
-    SHAPE_DURATION,
-    SHAPE_CHOICE,   /* string, one of `choices` */
-    SHAPE_GROUP,    /* `keys` */
-    SHAPE_MAP,      /* group of up to max identifiers, each a group of `keys` */
-    SHAPE_FIELDS,   /* group of up to max field names, each a string */
-    SHAPE_SETS,     /* group of up to max identifiers, each SHAPE_NAMES */
-    SHAPE_LIST      /* list of up to max groups of `keys` */
-};
-
-struct shape {
-    const char *name;
-    enum shape_type type;
-    bool required;
-    int64_t min;
-    int64_t max;
-    const struct shape *keys; /* ends with a NULL name */
-    const char *choices;      /* words with one blank between */
-};
 
 struct walk {
     struct dom_findings *findings;
-    const char *file;
-};
-
-#define NAMES_MAX 4096
-#define OPTIONAL_NOTE {"note", SHAPE_STRING, false, 0, 0, NULL, NULL}
-#define LAST {NULL, SHAPE_STRING, false, 0, 0, NULL, NULL}
-
-static const struct shape s_change[] = {
-    {"ticket", SHAPE_STRING, false, 0, 0, NULL, NULL},
-    {"reason", SHAPE_STRING, false, 0, 0, NULL, NULL},
-    {"author", SHAPE_STRING, false, 0, 0, NULL, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_policy[] = {
-    {"schema", SHAPE_INT, true, INT64_MIN, INT64_MAX, NULL, NULL},
-    {"name", SHAPE_LABEL, true, 0, 0, NULL, NULL},
-    {"version", SHAPE_INT, true, 1, INT64_MAX, NULL, NULL},
-    {"expires", SHAPE_TIME, true, 0, 0, NULL, NULL},
-    {"change", SHAPE_GROUP, false, 0, 0, s_change, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_defaults[] = {
-    {"uncovered_field", SHAPE_CHOICE, false, 0, 0, NULL, "redact deny"},
-    {"hide_existence", SHAPE_BOOL, false, 0, 0, NULL, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_jurisdiction[] = {
-    {"countries", SHAPE_NAMES, true, 1, DOM_COUNTRIES_MAX, NULL, NULL},
-    {"law", SHAPE_STRING, false, 0, 0, NULL, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_region[] = {
-    {"country", SHAPE_STRING, true, 0, 0, NULL, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_class[] = {
-    {"rank", SHAPE_INT, true, 0, 1000000, NULL, NULL},
-    {"personal", SHAPE_BOOL, false, 0, 0, NULL, NULL},
-    {"sensitive", SHAPE_BOOL, false, 0, 0, NULL, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_purpose[] = {
-    {"dpv", SHAPE_STRING, false, 0, 0, NULL, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_service[] = {
-    {"kinds", SHAPE_NAMES, true, 1, NAMES_MAX, NULL, NULL},
-    {"ops", SHAPE_NAMES, true, 1, NAMES_MAX, NULL, NULL},
-    {"purposes", SHAPE_NAMES, true, 1, NAMES_MAX, NULL, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_kind[] = {
-    {"fields", SHAPE_FIELDS, true, 0, DOM_FIELDS_MAX, NULL, NULL},
-    {"unknown_field", SHAPE_STRING, false, 0, 0, NULL, NULL},
-    {"subject", SHAPE_STRING, false, 0, 0, NULL, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_basis[] = {
-    {"mechanism", SHAPE_STRING, true, 0, 0, NULL, NULL},
-    {"ref", SHAPE_STRING, false, 0, 0, NULL, NULL},
-    {"assessment", SHAPE_STRING, false, 0, 0, NULL, NULL},
-    {"from", SHAPE_DATE, true, 0, 0, NULL, NULL},
-    {"until", SHAPE_DATE, false, 0, 0, NULL, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_placement[] = {
-    {"id", SHAPE_LABEL, true, 0, 0, NULL, NULL},
-    {"home", SHAPE_NAMES, true, 1, NAMES_MAX, NULL, NULL},
-    {"kinds", SHAPE_NAMES, false, 1, NAMES_MAX, NULL, NULL},
-    {"classes", SHAPE_NAMES, true, 1, NAMES_MAX, NULL, NULL},
-    {"regions", SHAPE_NAMES, true, 1, NAMES_MAX, NULL, NULL},
-    {"must_include", SHAPE_NAMES, false, 1, NAMES_MAX, NULL, NULL},
-    {"first_write", SHAPE_NAMES, false, 1, NAMES_MAX, NULL, NULL},
-    {"lead", SHAPE_NAMES, false, 1, DOM_REGIONS_MAX, NULL, NULL},
-    {"min_replicas", SHAPE_INT, false, 1, DOM_REGIONS_MAX, NULL, NULL},
-    {"basis", SHAPE_STRING, false, 0, 0, NULL, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_obligation[] = {
-    {"do", SHAPE_STRING, true, 0, 0, NULL, NULL},
-    {"classes", SHAPE_NAMES, false, 1, NAMES_MAX, NULL, NULL},
-    {"key", SHAPE_LABEL, false, 0, 0, NULL, NULL},
-    {"records", SHAPE_INT, false, 1, INT64_MAX, NULL, NULL},
-    {"per", SHAPE_DURATION, false, 0, 0, NULL, NULL},
-    {"count", SHAPE_CHOICE, false, 0, 0, NULL, "subjects accesses"},
-    {"window", SHAPE_CHOICE, false, 0, 0, NULL, "sliding calendar"},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_rule[] = {
-    {"id", SHAPE_LABEL, true, 0, 0, NULL, NULL},
-    {"effect", SHAPE_STRING, true, 0, 0, NULL, NULL},
-    {"ops", SHAPE_NAMES, false, 1, NAMES_MAX, NULL, NULL},
-    {"home", SHAPE_NAMES, false, 1, NAMES_MAX, NULL, NULL},
-    {"to", SHAPE_NAMES, false, 1, NAMES_MAX, NULL, NULL},
-    {"kinds", SHAPE_NAMES, false, 1, NAMES_MAX, NULL, NULL},
-    {"classes", SHAPE_NAMES, false, 1, NAMES_MAX, NULL, NULL},
-    {"purposes", SHAPE_NAMES, false, 1, NAMES_MAX, NULL, NULL},
-    {"services", SHAPE_NAMES, false, 1, NAMES_MAX, NULL, NULL},
-    {"basis", SHAPE_STRING, false, 0, 0, NULL, NULL},
-    {"obligations", SHAPE_LIST, false, 0, DOM_OBLIGATIONS_MAX, s_obligation, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_retention[] = {
-    {"id", SHAPE_LABEL, false, 0, 0, NULL, NULL},
-    {"kinds", SHAPE_NAMES, true, 1, NAMES_MAX, NULL, NULL},
-    {"home", SHAPE_NAMES, true, 1, NAMES_MAX, NULL, NULL},
-    {"classes", SHAPE_NAMES, true, 1, NAMES_MAX, NULL, NULL},
-    {"keep", SHAPE_DURATION, true, 0, 0, NULL, NULL},
-    {"then", SHAPE_CHOICE, true, 0, 0, NULL, "redact delete"},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_stage[] = {
-    {"mode", SHAPE_CHOICE, true, 0, 0, NULL, "shadow canary enforce"},
-    {"percent", SHAPE_INT, false, 1, 100, NULL, NULL},
-    {"hold", SHAPE_DURATION, false, 0, 0, NULL, NULL},
-    {"regions", SHAPE_NAMES, false, 1, DOM_REGIONS_MAX, NULL, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_abort[] = {
-    {"new_deny_ratio", SHAPE_NUMBER, false, 0, 0, NULL, NULL},
-    {"eval_errors", SHAPE_INT, false, 0, INT32_MAX, NULL, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-#define STAGES_MAX 16
-static const struct shape s_rollout[] = {
-    {"stages", SHAPE_LIST, true, 1, STAGES_MAX, s_stage, NULL},
-    {"abort", SHAPE_GROUP, false, 0, 0, s_abort, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-static const struct shape s_sink[] = {
-    {"country", SHAPE_STRING, true, 0, 0, NULL, NULL},
-    {"kinds", SHAPE_NAMES, false, 1, NAMES_MAX, NULL, NULL},
-    {"classes", SHAPE_NAMES, true, 1, NAMES_MAX, NULL, NULL},
-    {"purposes", SHAPE_NAMES, false, 1, NAMES_MAX, NULL, NULL},
-    {"basis", SHAPE_STRING, false, 0, 0, NULL, NULL},
-    OPTIONAL_NOTE,
-    LAST,
-};
-
-#define SINKS_MAX 256
-#define RETENTION_MAX 1024
-static const struct shape s_root[] = {
-    {"policy", SHAPE_GROUP, true, 0, 0, s_policy, NULL},
-    {"defaults", SHAPE_GROUP, false, 0, 0, s_defaults, NULL},
-    {"jurisdictions", SHAPE_MAP, true, 1, DOM_JURISDICTIONS_MAX, s_jurisdiction, NULL},
-    {"groups", SHAPE_SETS, false, 0, DOM_GROUPS_MAX, NULL, NULL},
-    {"regions", SHAPE_MAP, true, 1, DOM_REGIONS_MAX, s_region, NULL},
-    {"data_classes", SHAPE_MAP, true, 1, DOM_CLASSES_MAX, s_class, NULL},
-    {"purposes", SHAPE_MAP, true, 0, DOM_PURPOSES_MAX, s_purpose, NULL},
-    {"services", SHAPE_MAP, true, 0, DOM_SERVICES_MAX, s_service, NULL},
-    {"kinds", SHAPE_MAP, true, 1, DOM_KINDS_MAX, s_kind, NULL},
-    {"bases", SHAPE_MAP, false, 0, DOM_BASES_MAX, s_basis, NULL},
-    {"placement", SHAPE_LIST, true, 0, DOM_PLACEMENTS_MAX, s_placement, NULL},
-    {"rules", SHAPE_LIST, false, 0, DOM_RULES_MAX, s_rule, NULL},
-    {"retention", SHAPE_LIST, false, 0, RETENTION_MAX, s_retention, NULL},
-    {"rollout", SHAPE_GROUP, false, 0, 0, s_rollout, NULL},
-    {"sinks", SHAPE_MAP, false, 0, SINKS_MAX, s_sink, NULL},
-    LAST,
 };
 
 static void report(struct walk *walk, const char *code, const struct dom_node *node,
@@ -367,7 +148,7 @@ static void check_choice(struct walk *walk, const struct dom_node *node, const c
     report(walk, "P0213", node, node->value_at, help, "unknown word here");
 }
 
-static void check_names(struct walk *walk, const struct dom_node *node, int64_t max)
+static void check_names(struct walk *walk, const struct dom_node *node, int64_t min, int64_t max)
 {
     char message[96];
 
@@ -379,7 +160,7 @@ static void check_names(struct walk *walk, const struct dom_node *node, int64_t 
         wrong_type(walk, node, "a list of strings");
         return;
     }
-    if (node->num == 0) {
+    if (node->num == 0 && min > 0) {
         report(walk, "P0110", node, node->value_at, NULL, "the list is empty");
     }
     if (node->num > (size_t)max) {
@@ -422,7 +203,7 @@ static void check_members(struct walk *walk, const struct dom_node *node,
         if (shape->type == SHAPE_FIELDS) {
             (void)check_string(walk, child, "a data class as a string");
         } else if (shape->type == SHAPE_SETS) {
-            check_names(walk, child, NAMES_MAX);
+            check_names(walk, child, 1, DOM_SHAPE_NAMES_MAX);
         } else {
             check_group(walk, child, shape->keys);
         }
@@ -456,6 +237,11 @@ static void check_value(struct walk *walk, const struct dom_node *node, const st
     case SHAPE_STRING:
         (void)check_string(walk, node, "a string");
         break;
+    case SHAPE_TEXT:
+        if (node->type != DOM_NODE_STRING) {
+            wrong_type(walk, node, "a string");
+        }
+        break;
     case SHAPE_LABEL:
         check_label(walk, node);
         break;
@@ -471,7 +257,7 @@ static void check_value(struct walk *walk, const struct dom_node *node, const st
         }
         break;
     case SHAPE_NAMES:
-        check_names(walk, node, shape->max);
+        check_names(walk, node, shape->min, shape->max);
         break;
     case SHAPE_DATE:
         check_date(walk, node, false);
@@ -555,17 +341,10 @@ static void check_group(struct walk *walk, const struct dom_node *node, const st
     }
 }
 
-void dom_shape_check(const struct dom_node *root, struct dom_findings *findings, const char *file)
+void dom_shape_walk(const struct dom_node *group, const struct shape *keys,
+                    struct dom_findings *findings)
 {
-    struct walk walk = {.findings = findings, .file = file};
-    const struct dom_node *schema = dom_node_get(dom_node_get(root, "policy"), "schema");
-    char message[128];
+    struct walk walk = {.findings = findings};
 
-    check_group(&walk, root, s_root);
-    if (schema != NULL && (schema->type == DOM_NODE_INT || schema->type == DOM_NODE_INT64) &&
-        schema->integer != 1) {
-        (void)snprintf(message, sizeof(message), "schema %lld is not known to this version",
-                       (long long)schema->integer);
-        report(&walk, "P0104", schema, schema->value_at, "write schema = 1", message);
-    }
+    check_group(&walk, group, keys);
 }

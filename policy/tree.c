@@ -226,7 +226,7 @@ static void check_array_element(struct parser *parser, const struct dom_node *ar
     } else if (node->type != array->first->type) {
         dom_findings_add(parser->findings, "P0015", node->value_at, NULL,
                          "use ( ... ) for mixed values",
-                         "an array in [ ] holds values of one type: this is a %s, the first is a %s",
+                         "an array in [ ] holds one type: this is a %s, the first is a %s",
                          dom_node_type_name(node->type), dom_node_type_name(array->first->type));
     }
 }

@@ -1,0 +1,444 @@
+/* domicile policy: check, explain and test policy files. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "policy/expect.h"
+#include "policy/policy.h"
+#include "tools/command.h"
+
+static const char s_help[] =
+    "NAME\n"
+    "    domicile policy - check, explain and test residency policies\n"
+    "\n"
+    "SYNOPSIS\n"
+    "    domicile policy check FILE... [--format text|json]\n"
+    "    domicile policy explain FILE --op OP --service S --purpose P --kind K --home CC\n"
+    "        --caller REGION [--serves REGION] [--date DATE] [--fields A,B] [--format text|json]\n"
+    "    domicile policy test FILE_test.cfg... [--format text|json|tap] [--coverage]\n"
+    "\n"
+    "DESCRIPTION\n"
+    "    check    reads the file as the router would and prints every finding with its place.\n"
+    "    explain  decides one request and says why, in six lines.\n"
+    "    test     runs the cases of test files and prints those that fail.\n"
+    "\n"
+    "    domicile policy VERB --help tells more. The language is described in docs/POLICY.md.\n"
+    "\n"
+    "EXIT STATUS\n"
+    "    0 clean; 1 errors were found or cases failed; 3 usage.\n";
+
+static const char s_check_help[] =
+    "NAME\n"
+    "    domicile policy check - find what is wrong or risky in policy files\n"
+    "\n"
+    "SYNOPSIS\n"
+    "    domicile policy check FILE... [--format text|json]\n"
+    "\n"
+    "DESCRIPTION\n"
+    "    Prints every finding of each file, in the order of the text, with line, column and a\n"
+    "    proposal. Levels: error (the policy is not loaded), security-warning, warning,\n"
+    "    suggestion.\n"
+    "\n"
+    "OPTIONS\n"
+    "    --format text|json  text has a caret under the place; json is one array per file.\n"
+    "    --help              prints this text.\n"
+    "\n"
+    "EXIT STATUS\n"
+    "    0 no errors; 1 errors; 3 usage.\n";
+
+static const char s_explain_help[] =
+    "NAME\n"
+    "    domicile policy explain - say what a policy decides on one request, and why\n"
+    "\n"
+    "SYNOPSIS\n"
+    "    domicile policy explain FILE --op OP --service S --purpose P --kind K --home CC\n"
+    "        --caller REGION [--serves REGION] [--date DATE] [--fields A,B] [--format text|json]\n"
+    "\n"
+    "OPTIONS\n"
+    "    --op OP          read, list, write or delete.\n"
+    "    --service S      who asks.\n"
+    "    --purpose P      what for; without one nothing crosses a border.\n"
+    "    --kind K         which kind of record.\n"
+    "    --home CC        the record's home country, ISO 3166-1 alpha-2.\n"
+    "    --caller REGION  the caller's region (or a country code).\n"
+    "    --serves REGION  the region that answers; the home region unless given.\n"
+    "    --date DATE      2026-11-22 or 2026-11-22T10:00:00Z; now unless given.\n"
+    "    --fields A,B     the fields asked for; all that the kind declares unless given.\n"
+    "    --format F       text (six lines) or json (with every rule considered).\n"
+    "    --help           prints this text.\n"
+    "\n"
+    "EXIT STATUS\n"
+    "    0 explained (also a denial); 1 the policy has errors; 3 usage.\n";
+
+static const char s_test_help[] =
+    "NAME\n"
+    "    domicile policy test - run the cases of policy test files\n"
+    "\n"
+    "SYNOPSIS\n"
+    "    domicile policy test FILE_test.cfg... [--format text|json|tap] [--coverage]\n"
+    "\n"
+    "DESCRIPTION\n"
+    "    Each file names its policy and what it must decide. A failing case prints what was\n"
+    "    expected, what came out, and the rule that decided it with its line.\n"
+    "\n"
+    "OPTIONS\n"
+    "    --format text|json|tap  text prints failing cases only.\n"
+    "    --coverage              names rules and placement entries that no case touches.\n"
+    "    --help                  prints this text.\n"
+    "\n"
+    "EXIT STATUS\n"
+    "    0 every case passed; 1 a case failed or a file has errors; 3 usage.\n";
+
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_TAP };
+
+struct arguments {
+    enum format format;
+    bool coverage;
+    bool help;
+    bool bad;
+    const char *op;
+    const char *service;
+    const char *purpose;
+    const char *kind;
+    const char *home;
+    const char *caller;
+    const char *serves;
+    const char *date;
+    const char *fields;
+};
+
+static int usage(const char *message, const char *what)
+{
+    (void)fprintf(stderr, "domicile policy: %s%s%s; --help tells more\n", message,
+                  what[0] == '\0' ? "" : " ", what);
+    return DOM_EXIT_USAGE;
+}
+
+static bool take_format(struct arguments *arguments, const char *text, bool tap_allowed)
+{
+    if (strcmp(text, "text") == 0) {
+        arguments->format = FORMAT_TEXT;
+    } else if (strcmp(text, "json") == 0) {
+        arguments->format = FORMAT_JSON;
+    } else if (strcmp(text, "tap") == 0 && tap_allowed) {
+        arguments->format = FORMAT_TAP;
+    } else {
+        (void)usage("unknown format", text);
+        return false;
+    }
+    return true;
+}
+
+/* Reads the options; what is left of argv from optind on are the files. */
+static void take_arguments(struct arguments *arguments, int argc, char **argv,
+                           const struct option *options, bool tap_allowed)
+{
+    const char **texts[] = {&arguments->op,     &arguments->service, &arguments->purpose,
+                            &arguments->kind,   &arguments->home,    &arguments->caller,
+                            &arguments->serves, &arguments->date,    &arguments->fields};
+
+    memset(arguments, 0, sizeof(*arguments));
+    optind = 0;
+    for (;;) {
+        int found = getopt_long(argc, argv, "", options, NULL);
+        if (found < 0) {
+            return;
+        }
+        if (found == 'h') {
+            arguments->help = true;
+        } else if (found == 'f') {
+            arguments->bad = arguments->bad || !take_format(arguments, optarg, tap_allowed);
+        } else if (found == 'c') {
+            arguments->coverage = true;
+        } else if (found >= 256 && found < 256 + (int)DOM_ARRAY_LEN(texts)) {
+            *texts[found - 256] = optarg;
+        } else {
+            arguments->bad = true;
+        }
+    }
+}
+
+static void print(struct dom_buffer *out)
+{
+    (void)fwrite(out->data == NULL ? (const void *)"" : out->data, 1, out->len, stdout);
+    dom_buffer_clear(out);
+}
+
+static void print_findings(const struct dom_findings *findings, const char *path,
+                           struct dom_slice text, enum format format)
+{
+    struct dom_buffer out;
+
+    dom_buffer_init(&out, 0);
+    if (format == FORMAT_JSON) {
+        dom_findings_print_json(findings, path, &out);
+    } else {
+        dom_findings_print(findings, path, text, &out);
+    }
+    print(&out);
+    dom_buffer_cleanup(&out);
+}
+
+/* Loads the file and prints its findings. *policyp may be NULL. False when it has errors. */
+static bool load(struct dom_policy **policyp, const char *path, enum format format, bool quiet)
+{
+    struct dom_policy_load_options options = {.name = path};
+    struct dom_findings findings = {0};
+    struct dom_error err = {0};
+    struct dom_buffer text;
+
+    *policyp = NULL;
+    options.now_ms = dom_clock_wall_ms(dom_clock_system());
+    dom_buffer_init(&text, 0);
+    enum dom_code rc = dom_file_read(&text, path, DOM_POLICY_FILE_BYTES_MAX, &err);
+    if (rc == DOM_OK) {
+        rc = dom_policy_compile(policyp, &findings, dom_buffer_slice(&text), &options, &err);
+    }
+    if (rc != DOM_OK && findings.num_items == 0) {
+        (void)fprintf(stderr, "domicile policy: %s\n", err.message);
+    } else if (rc != DOM_OK || !quiet) {
+        print_findings(&findings, path, dom_buffer_slice(&text), format);
+    }
+    if (!quiet && format == FORMAT_TEXT && rc == DOM_OK) {
+        const struct dom_policy_info *info = dom_policy_info(*policyp);
+        (void)printf("%s: %s version %lld, %zu rules, %zu placement entries: no errors, %zu "
+                     "other findings\n",
+                     path, info->name, (long long)info->version, info->num_rules,
+                     info->num_placements, findings.num_items);
+    } else if (!quiet && format == FORMAT_TEXT && findings.num_items > 0) {
+        (void)printf("%s: %zu errors, %zu other findings\n", path,
+                     dom_findings_count(&findings, DOM_FINDING_ERROR),
+                     findings.num_items - dom_findings_count(&findings, DOM_FINDING_ERROR));
+    }
+    dom_findings_cleanup(&findings);
+    dom_buffer_cleanup(&text);
+    return rc == DOM_OK;
+}
+
+static int check(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"format", required_argument, NULL, 'f'}, {"help", no_argument, NULL, 'h'}, {0}};
+    struct arguments arguments;
+    bool clean = true;
+
+    take_arguments(&arguments, argc, argv, options, false);
+    if (arguments.help) {
+        (void)fputs(s_check_help, stdout);
+        return DOM_EXIT_OK;
+    }
+    if (arguments.bad || optind >= argc) {
+        return arguments.bad ? DOM_EXIT_USAGE : usage("check needs a file", "");
+    }
+    for (int i = optind; i < argc; i++) {
+        struct dom_policy *policy = NULL;
+        clean = load(&policy, argv[i], arguments.format, false) && clean;
+        dom_policy_unref(policy);
+    }
+    return clean ? DOM_EXIT_OK : DOM_EXIT_FAILED;
+}
+
+static dom_policy_id place_country(const struct dom_policy *policy, const char *name)
+{
+    dom_policy_id region = dom_policy_find_region(policy, dom_slice_str(name));
+
+    return region != DOM_POLICY_NONE ? dom_policy_region_country(policy, region)
+                                     : dom_policy_find_country(policy, dom_slice_str(name));
+}
+
+static dom_policy_set field_classes(const struct dom_policy *policy, dom_policy_id kind,
+                                    const char *fields)
+{
+    dom_policy_set classes = 0;
+    dom_policy_id data_class = DOM_POLICY_NONE;
+
+    if (fields == NULL) {
+        return dom_policy_kind_classes(policy, kind);
+    }
+    while (*fields != '\0') {
+        size_t len = strcspn(fields, ",");
+        if (len > 0) {
+            (void)dom_policy_field_class(policy, kind, dom_slice_of(fields, len), &data_class);
+            classes |= (dom_policy_set)1 << data_class;
+        }
+        fields += len + (fields[len] == ',' ? 1U : 0U);
+    }
+    return classes;
+}
+
+static bool fill_request(const struct dom_policy *policy, const struct arguments *arguments,
+                         struct dom_policy_request *request)
+{
+    dom_policy_id serves = DOM_POLICY_NONE;
+
+    memset(request, 0, sizeof(*request));
+    request->time_ms = dom_clock_wall_ms(dom_clock_system());
+    if (!dom_policy_op_parse(dom_slice_str(arguments->op), &request->op) ||
+        request->op == DOM_OP_STORE) {
+        (void)usage("--op is one of read, list, write, delete, not", arguments->op);
+        return false;
+    }
+    if (arguments->date != NULL &&
+        !dom_time_parse(dom_slice_str(arguments->date), true, &request->time_ms)) {
+        (void)usage("--date is no date:", arguments->date);
+        return false;
+    }
+    request->service = dom_policy_find_service(policy, dom_slice_str(arguments->service));
+    request->purpose = arguments->purpose == NULL
+                           ? DOM_POLICY_NONE
+                           : dom_policy_find_purpose(policy, dom_slice_str(arguments->purpose));
+    request->kind = dom_policy_find_kind(policy, dom_slice_str(arguments->kind));
+    request->home = dom_policy_find_country(policy, dom_slice_str(arguments->home));
+    request->caller = place_country(policy, arguments->caller);
+    request->classes = field_classes(policy, request->kind, arguments->fields);
+    serves = request->home;
+    const struct dom_policy_placement *place =
+        dom_policy_place(policy, request->kind, request->home, request->time_ms);
+    if (arguments->serves != NULL) {
+        serves = place_country(policy, arguments->serves);
+        if (serves == DOM_POLICY_NONE) {
+            (void)usage("--serves is no region of this policy:", arguments->serves);
+            return false;
+        }
+    } else if (place != NULL && place->lead != DOM_POLICY_NONE) {
+        serves = dom_policy_region_country(policy, place->lead);
+    }
+    request->crosses = serves == DOM_POLICY_NONE || request->caller == DOM_POLICY_NONE ||
+                       dom_policy_country_jurisdiction(policy, serves) !=
+                           dom_policy_country_jurisdiction(policy, request->caller);
+    return true;
+}
+
+static int explain(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"format", required_argument, NULL, 'f'},  {"help", no_argument, NULL, 'h'},
+        {"op", required_argument, NULL, 256},      {"service", required_argument, NULL, 257},
+        {"purpose", required_argument, NULL, 258}, {"kind", required_argument, NULL, 259},
+        {"home", required_argument, NULL, 260},    {"caller", required_argument, NULL, 261},
+        {"serves", required_argument, NULL, 262},  {"date", required_argument, NULL, 263},
+        {"fields", required_argument, NULL, 264},  {0}};
+    struct arguments arguments;
+    struct dom_policy *policy = NULL;
+    struct dom_policy_request request;
+    struct dom_buffer out;
+
+    take_arguments(&arguments, argc, argv, options, false);
+    if (arguments.help) {
+        (void)fputs(s_explain_help, stdout);
+        return DOM_EXIT_OK;
+    }
+    if (arguments.bad) {
+        return DOM_EXIT_USAGE;
+    }
+    if (optind + 1 != argc) {
+        return usage("explain needs one file", "");
+    }
+    if (arguments.op == NULL || arguments.service == NULL || arguments.kind == NULL ||
+        arguments.home == NULL || arguments.caller == NULL) {
+        return usage("explain needs --op, --service, --kind, --home and --caller", "");
+    }
+    if (!load(&policy, argv[optind], FORMAT_TEXT, true)) {
+        return DOM_EXIT_FAILED;
+    }
+    if (!fill_request(policy, &arguments, &request)) {
+        dom_policy_unref(policy);
+        return DOM_EXIT_USAGE;
+    }
+    dom_buffer_init(&out, 0);
+    if (arguments.format == FORMAT_JSON) {
+        dom_policy_explain_json(policy, &request, &out);
+    } else {
+        dom_policy_explain(policy, &request, &out);
+    }
+    print(&out);
+    dom_buffer_cleanup(&out);
+    dom_policy_unref(policy);
+    return DOM_EXIT_OK;
+}
+
+/* Runs one test file; false when it did not run or a case failed. */
+static bool test_file(const char *path, const struct arguments *arguments)
+{
+    struct dom_expect_report report;
+    struct dom_error err = {0};
+    struct dom_buffer out;
+    enum dom_code rc =
+        dom_expect_run(&report, path, dom_clock_wall_ms(dom_clock_system()), &err);
+    bool passed = rc == DOM_OK && report.num_passed == report.num_cases;
+
+    dom_buffer_init(&out, 0);
+    if (rc != DOM_OK) {
+        struct dom_findings *all[] = {&report.findings, &report.policy_findings};
+        if (all[0]->num_items > 0) {
+            dom_findings_print(all[0], path, dom_buffer_slice(&report.text), &out);
+        }
+        if (all[1]->num_items > 0) {
+            dom_findings_print(all[1], report.policy_path, dom_buffer_slice(&report.policy_text),
+                               &out);
+        }
+        (void)fwrite(out.data == NULL ? (const void *)"" : out.data, 1, out.len, stderr);
+        (void)fprintf(stderr, "domicile policy: %s\n", err.message);
+    } else if (arguments->format == FORMAT_JSON) {
+        dom_expect_print_json(&report, arguments->coverage, &out);
+        print(&out);
+    } else if (arguments->format == FORMAT_TAP) {
+        dom_expect_print_tap(&report, arguments->coverage, &out);
+        print(&out);
+    } else {
+        dom_expect_print(&report, arguments->coverage, &out);
+        print(&out);
+    }
+    dom_buffer_cleanup(&out);
+    dom_expect_cleanup(&report);
+    return passed;
+}
+
+static int test(int argc, char **argv)
+{
+    static const struct option options[] = {{"format", required_argument, NULL, 'f'},
+                                            {"coverage", no_argument, NULL, 'c'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {0}};
+    struct arguments arguments;
+    bool passed = true;
+
+    take_arguments(&arguments, argc, argv, options, true);
+    if (arguments.help) {
+        (void)fputs(s_test_help, stdout);
+        return DOM_EXIT_OK;
+    }
+    if (arguments.bad || optind >= argc) {
+        return arguments.bad ? DOM_EXIT_USAGE : usage("test needs a test file", "");
+    }
+    for (int i = optind; i < argc; i++) {
+        passed = test_file(argv[i], &arguments) && passed;
+    }
+    return passed ? DOM_EXIT_OK : DOM_EXIT_FAILED;
+}
+
+int dom_policy_command(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } verbs[] = {{"check", check}, {"explain", explain}, {"test", test}};
+
+    if (argc < 2) {
+        return usage("needs a verb: check, explain or test", "");
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        (void)fputs(s_help, stdout);
+        return DOM_EXIT_OK;
+    }
+    for (size_t i = 0; i < DOM_ARRAY_LEN(verbs); i++) {
+        if (strcmp(argv[1], verbs[i].name) == 0) {
+            return verbs[i].run(argc - 1, argv + 1);
+        }
+    }
+    return usage("unknown verb", argv[1]);
+}
