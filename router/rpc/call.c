@@ -93,6 +93,8 @@ void dom_rpc_call_unref(struct dom_rpc_call *call)
 void dom_rpc_call_start(struct dom_rpc_call *call, const grpc_op *ops, size_t num_ops,
                         struct dom_rpc_op *op)
 {
+    /* Everything rests on one thread: who finishes a call elsewhere has forgotten to post. */
+    DOM_ASSERT(pthread_equal(call->server->io_thread, pthread_self()));
     call->refs++;
     grpc_call_error rc = grpc_call_start_batch(call->call, ops, num_ops, dom_rpc_tag(op), NULL);
     /* Any refusal is a bug here: ops come from this folder, never from a peer. */

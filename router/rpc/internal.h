@@ -10,6 +10,7 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/grpc.h>
 #include <grpc/slice.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -263,6 +264,7 @@ struct dom_rpc_server {
     struct dom_rpc_op on_wake;
     _Atomic(struct dom_rpc_work *) posted;
 
+    pthread_t io_thread; /* set by run */
     struct dom_rpc_call *pool;
     size_t num_pooled;
     size_t num_live;     /* call objects and unknown slots that are armed or at work */

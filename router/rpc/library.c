@@ -4,15 +4,25 @@
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <time.h>
 
 #include "base/log.h"
 
 static pthread_once_t s_once = PTHREAD_ONCE_INIT;
 
+/* A peer can make grpc complain at will (a compressed message is one line): one line a second
+ * is passed on as a warning, the rest only to who asked for everything. */
 static void to_our_log(gpr_log_func_args *args)
 {
-    dom_log(args->severity == GPR_LOG_SEVERITY_ERROR ? DOM_LOG_WARN : DOM_LOG_DEBUG, "grpc.message",
-            "text=\"%.700s\"", args->message);
+    static atomic_llong s_last_second;
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    bool first = atomic_exchange(&s_last_second, (long long)now.tv_sec) != (long long)now.tv_sec;
+    dom_log(first && args->severity == GPR_LOG_SEVERITY_ERROR ? DOM_LOG_WARN : DOM_LOG_DEBUG,
+            "grpc.message", "text=\"%.700s\"", args->message);
 }
 
 /* Debian builds abseil with its mutexes' deadlock detection on, which costs every call some

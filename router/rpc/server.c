@@ -257,6 +257,7 @@ void dom_rpc_server_run(struct dom_rpc_server *server)
 {
     DOM_CHECK_MAGIC(server, DOM_RPC_SERVER_MAGIC);
     DOM_ASSERT(server->server != NULL);
+    server->io_thread = pthread_self();
     for (size_t i = 0; i < server->num_bound; i++) {
         for (unsigned slot = 0; slot < server->bound[i].method.slots; slot++) {
             dom_rpc_call_arm(server, &server->bound[i]);

@@ -1,4 +1,6 @@
 /* Health and reflection as a client sees them. */
+#include <stdio.h>
+
 #include "router/rpc/descriptor.h"
 #include "router/rpc/descriptors.h"
 #include "tests/router/rpc/harness.h"
@@ -66,6 +68,22 @@ static void says_not_found_of_a_service_it_does_not_know(void **state)
     assert_int_equal(s_result.status, 5);
     dom_rpc_server_set_health(s_harness.server, "nobody", true);
     assert_int_equal(check("nobody"), 1);
+}
+
+static void keeps_as_many_names_as_it_may_and_no_more(void **state)
+{
+    char name[16];
+
+    (void)state;
+    for (int i = 1; i <= 64; i++) { /* the 64th beside "" is one too many */
+        (void)snprintf(name, sizeof(name), "svc%d", i);
+        dom_rpc_server_set_health(s_harness.server, name, true);
+    }
+    assert_int_equal(check("svc63"), 1);
+    assert_false(dom_rpc_client_call(s_client, CHECK, ask("svc64"), T, &s_result));
+    assert_int_equal(s_result.status, 5);
+    dom_rpc_server_set_health(s_harness.server, "svc63", false); /* a known one still changes */
+    assert_int_equal(check("svc63"), 2);
 }
 
 static void refuses_a_health_request_that_is_none(void **state)
@@ -239,11 +257,43 @@ static void refuses_descriptors_cut_anywhere(void **state)
     assert_in_range(accepted, 0, 14);
 }
 
+/* A file "f" with one message that holds messages to the given depth; shorter than 128 bytes. */
+static struct dom_slice nested(uint8_t bytes[256], unsigned depth)
+{
+    uint8_t inner[256];
+    size_t len = 0;
+
+    for (unsigned i = 0; i <= depth; i++) {
+        /* DescriptorProto.nested_type = 3; the outermost is FileDescriptorProto.message_type = 4 */
+        memmove(inner + 2, inner, len);
+        inner[0] = i == depth ? 0x22 : 0x1a;
+        inner[1] = (uint8_t)len;
+        len += 2;
+    }
+    bytes[0] = 0x0a;
+    bytes[1] = (uint8_t)(len + 3);
+    memcpy(bytes + 2, "\x0a\x01" "f", 3);
+    memcpy(bytes + 5, inner, len);
+    return dom_slice_of(bytes, len + 5);
+}
+
+static void refuses_descriptors_nested_too_deeply(void **state)
+{
+    struct dom_rpc_descriptors *index = NULL;
+    uint8_t bytes[256];
+
+    (void)state;
+    assert_int_equal(dom_rpc_descriptors_new(&index, nested(bytes, 32), NULL), DOM_OK);
+    dom_rpc_descriptors_destroy(index);
+    assert_int_equal(dom_rpc_descriptors_new(&index, nested(bytes, 33), NULL), DOM_PARSE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(says_serving_of_the_server_as_a_whole, set_up, tear_down),
         cmocka_unit_test_setup_teardown(says_not_found_of_a_service_it_does_not_know, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(keeps_as_many_names_as_it_may_and_no_more, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_a_health_request_that_is_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(pushes_each_change_to_a_watcher_and_ends_it_in_a_drain, set_up,
                                         tear_down),
@@ -254,6 +304,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(fails_a_reflection_request_that_is_none, set_up, tear_down),
         cmocka_unit_test(finds_messages_enums_services_and_methods),
         cmocka_unit_test(refuses_descriptors_cut_anywhere),
+        cmocka_unit_test(refuses_descriptors_nested_too_deeply),
     };
 
     return cmocka_run_group_tests_name("rpc built-in", tests, NULL, NULL);

@@ -1,4 +1,6 @@
 /* Where a server may listen, and what options it refuses. */
+#include <stdio.h>
+
 #include "tests/router/rpc/harness.h"
 #include "tests/router/rpc/suite.h"
 
@@ -99,6 +101,34 @@ static void refuses_a_method_without_slots(void **state)
     assert_int_equal(dom_rpc_server_new(&server, &options, NULL), DOM_INVALID);
 }
 
+static enum dom_code with_methods(size_t num, unsigned slots)
+{
+    static char paths[65][16];
+    static struct dom_rpc_method methods[65];
+    struct dom_rpc_server_options options = {.listen = "127.0.0.1:0",
+                                             .insecure_loopback = true,
+                                             .methods = methods,
+                                             .num_methods = num};
+    struct dom_rpc_server *server = NULL;
+
+    for (size_t i = 0; i < num; i++) {
+        (void)snprintf(paths[i], sizeof(paths[i]), "/a.B/M%zu", i);
+        methods[i] = (struct dom_rpc_method){
+            .path = paths[i], .kind = DOM_RPC_UNARY, .slots = slots, .handler = dom_rpc_echo};
+    }
+    enum dom_code code = dom_rpc_server_new(&server, &options, NULL);
+    dom_rpc_server_destroy(server);
+    return code;
+}
+
+static void takes_as_many_methods_and_slots_as_it_may_and_no_more(void **state)
+{
+    (void)state;
+    assert_int_equal(with_methods(64, 64), DOM_OK);
+    assert_int_equal(with_methods(65, 1), DOM_INVALID);
+    assert_int_equal(with_methods(1, 4097), DOM_INVALID);
+}
+
 static void refuses_descriptors_that_are_none(void **state)
 {
     struct dom_rpc_server_options options = {.listen = "127.0.0.1:0",
@@ -121,6 +151,7 @@ int main(void)
         cmocka_unit_test(refuses_to_start_without_a_way_to_know_callers),
         cmocka_unit_test(refuses_a_method_given_twice),
         cmocka_unit_test(refuses_a_method_without_slots),
+        cmocka_unit_test(takes_as_many_methods_and_slots_as_it_may_and_no_more),
         cmocka_unit_test(refuses_descriptors_that_are_none),
     };
 

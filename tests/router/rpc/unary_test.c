@@ -254,6 +254,20 @@ static void refuses_a_caller_with_an_empty_name(void **state)
     assert_int_equal(s_result.status, 16);
 }
 
+static void takes_a_name_at_the_limit_and_refuses_one_beyond(void **state)
+{
+    char name[DOM_POLICY_NAME_BYTES_MAX + 2];
+    struct dom_rpc_metadata metadata[] = {{"domicile-service", name}, {"domicile-region", "eu-1"}};
+
+    (void)state;
+    memset(name, 'n', sizeof(name));
+    name[DOM_POLICY_NAME_BYTES_MAX + 1] = '\0';
+    assert_false(who_with(metadata, 2));
+    assert_int_equal(s_result.status, 16);
+    name[DOM_POLICY_NAME_BYTES_MAX] = '\0';
+    assert_true(who_with(metadata, 2));
+}
+
 static void assert_trace(const char *traceparent, const char *want)
 {
     struct dom_rpc_metadata metadata[] = {{"domicile-service", "edge"},
@@ -331,6 +345,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses_a_caller_without_a_region, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_a_caller_with_two_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_a_caller_with_an_empty_name, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(takes_a_name_at_the_limit_and_refuses_one_beyond, set_up, tear_down),
         cmocka_unit_test_setup_teardown(reads_the_trace_id, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ignores_a_malformed_trace_id, set_up, tear_down),
         cmocka_unit_test_setup_teardown(knows_the_deadline, set_up, tear_down),
