@@ -1,0 +1,89 @@
+/* A region's durable audit log: entries and tree in RocksDB, tiles as files, signed checkpoints.
+ *
+ * The region's commit thread gives entries their index and puts a run of them into its own batch
+ * (dom_audit_log_stage), so that entry and mutation become durable together. Another thread
+ * integrates durable entries into the Merkle tree and signs (dom_audit_log_integrate). The last
+ * signed checkpoint is kept beside the keys too, apart from the data: at the next opening the
+ * tree must reach it and have its root, so a rewound or changed tree is refused (promise P5).
+ *
+ * Column families: `audit` (be64 index of the first entry -> run in bundle form), `tiles`
+ * (level byte, be64 n -> hashes), `meta` ("tree" -> be64 size, "signed" -> be64 size).
+ *
+ * Thread contract: stage/committed/reload: the commit thread. integrate: one thread. The rest: any.
+ */
+#ifndef DOM_STORE_AUDIT_LOG_AUDIT_LOG_H
+#define DOM_STORE_AUDIT_LOG_AUDIT_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "base/slice.h"
+#include "store/audit/hash.h"
+#include "store/region/db.h"
+
+struct dom_audit_log;
+
+struct dom_audit_log_options {
+    struct dom_db *db;         /* borrowed, outlives the log */
+    const char *origin;        /* "<audit_origin>/<region>" */
+    const uint8_t *seed;       /* Ed25519, 32 bytes */
+    const char *dir;           /* of the published tiles; made if missing */
+    const char *kept_path;     /* the checkpoint kept apart */
+    uint64_t checkpoint_ms;
+};
+
+/* Errors: INVALID (origin), IO, CORRUPT, TAMPERED. */
+enum dom_code dom_audit_log_open(struct dom_audit_log **logp,
+                                 const struct dom_audit_log_options *options,
+                                 struct dom_error *err) DOM_MUST_USE;
+void dom_audit_log_close(struct dom_audit_log *log);
+
+const char *dom_audit_log_origin(const struct dom_audit_log *log);
+const char *dom_audit_log_vkey(const struct dom_audit_log *log);
+
+/* ---- the commit thread ---- */
+
+/* Index that the next entry gets. */
+uint64_t dom_audit_log_next(const struct dom_audit_log *log);
+/* Puts the run of `count` entries that begin at dom_audit_log_next into the batch. */
+void dom_audit_log_stage(struct dom_audit_log *log, rocksdb_writebatch_t *batch,
+                         struct dom_slice run);
+/* The batch is durable: `leaves` are the leaf hashes of its run. */
+void dom_audit_log_committed(struct dom_audit_log *log, const struct dom_hash *leaves,
+                             size_t num_leaves);
+/* After the database was reopened: reads the next index again. A write that failed may be there. */
+enum dom_code dom_audit_log_reload(struct dom_audit_log *log, struct dom_error *err) DOM_MUST_USE;
+
+/* ---- the integrating thread ---- */
+
+/* Monotonic microseconds (system clock) at which dom_audit_log_integrate is due; UINT64_MAX: not. */
+uint64_t dom_audit_log_due_us(const struct dom_audit_log *log);
+/* Takes all durable entries into the tree, signs and publishes. Nothing new: does nothing. After
+ * a failure it may be called again. Errors: IO, CORRUPT. */
+enum dom_code dom_audit_log_integrate(struct dom_audit_log *log,
+                                      struct dom_error *err) DOM_MUST_USE;
+
+/* ---- any thread ---- */
+
+uint64_t dom_audit_log_size(const struct dom_audit_log *log);
+uint64_t dom_audit_log_signed_size(struct dom_audit_log *log);
+uint64_t dom_audit_log_num_checkpoints(const struct dom_audit_log *log);
+/* Errors: NOT_FOUND (none signed yet), RESOURCE. */
+enum dom_code dom_audit_log_checkpoint(struct dom_audit_log *log, struct dom_buffer *out,
+                                       struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_audit_log_entries(struct dom_audit_log *log, uint64_t from, size_t entries_max,
+                                    bool (*each)(void *context, uint64_t index,
+                                                 struct dom_slice entry),
+                                    void *context, struct dom_error *err) DOM_MUST_USE;
+/* As in store.h. */
+enum dom_code dom_audit_log_prove_inclusion(struct dom_audit_log *log, uint64_t index,
+                                            uint64_t *sizep, uint8_t *leaf,
+                                            struct dom_buffer *out,
+                                            struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_audit_log_prove_consistency(struct dom_audit_log *log, uint64_t old_size,
+                                              uint64_t *new_sizep, struct dom_buffer *out,
+                                              struct dom_error *err) DOM_MUST_USE;
+
+#endif

@@ -1,0 +1,73 @@
+/* Private to store/audit_log. */
+#ifndef DOM_STORE_AUDIT_LOG_AUDIT_LOG_INTERNAL_H
+#define DOM_STORE_AUDIT_LOG_AUDIT_LOG_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "store/audit/checkpoint.h"
+#include "store/audit/note.h"
+#include "store/audit/tile.h"
+#include "store/audit/tiledir.h"
+#include "store/audit/tree.h"
+#include "store/audit_log/audit_log.h"
+
+/* Leaf hashes that wait for integration; past it they are read back from the entries. */
+#define DOM_AUDIT_LOG_PENDING_MAX (64U << 10)
+
+struct dom_audit_log_tile {
+    uint64_t n;
+    unsigned width;
+    bool dirty;
+    uint8_t hashes[DOM_TILE_BYTES];
+};
+
+struct dom_audit_log {
+    struct dom_db *db;
+    char *origin;
+    char *vkey;
+    char *dir;
+    char *kept_path;
+    uint64_t checkpoint_us;
+    struct dom_note_signer signer;
+
+    uint64_t next;             /* commit thread */
+    _Atomic uint64_t size;     /* durable entries */
+    _Atomic uint64_t due_us;   /* UINT64_MAX: nothing to sign */
+    _Atomic uint64_t num_checkpoints;
+
+    pthread_mutex_t pending_lock;
+    struct dom_buffer pending; /* leaf hashes end to end */
+    uint64_t pending_first;    /* index of the first of them */
+
+    /* The integrating thread's. */
+    bool loaded; /* edge and tiles agree with the database */
+    struct dom_edge edge;
+    struct dom_audit_log_tile *tiles; /* right-edge tile of each level */
+    rocksdb_writebatch_t *batch;
+    uint64_t published_size;
+
+    pthread_mutex_t note_lock;
+    struct dom_buffer note; /* newest signed checkpoint */
+    struct dom_tree_head head; /* what it says */
+};
+
+/* Reads hashes from the `tiles` family; the caller is inside dom_db_enter. */
+struct dom_hash_reader dom_audit_log_reader(struct dom_audit_log *log);
+/* Walks entries from..to-1; the caller is inside dom_db_enter. */
+enum dom_code dom_audit_log_walk(struct dom_audit_log *log, uint64_t from, uint64_t to,
+                                 bool (*each)(void *context, uint64_t index,
+                                              struct dom_slice entry),
+                                 void *context, struct dom_error *err) DOM_MUST_USE;
+/* The leaf hash of each entry of a range is that of the tree. */
+enum dom_code dom_audit_log_check_leaves(struct dom_audit_log *log, uint64_t from, uint64_t to,
+                                         struct dom_error *err) DOM_MUST_USE;
+/* Edge and right-edge tiles of the integrated tree, from the database. */
+enum dom_code dom_audit_log_load_tree(struct dom_audit_log *log,
+                                      struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_audit_log_meta(struct dom_audit_log *log, const char *name, uint64_t *valuep,
+                                 struct dom_error *err) DOM_MUST_USE;
+void dom_audit_log_tile_key(uint8_t *out, int level, uint64_t n);
+#define DOM_AUDIT_LOG_TILE_KEY_SIZE 9U
+
+#endif

@@ -1,0 +1,457 @@
+/* The commit thread: takes what waits, puts it into one batch, makes it durable with one fsync and
+ * hands everything back as one chain. While it writes, the next group gathers: under load groups
+ * grow by themselves, and a lone write waits for nobody. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "store/region/region_internal.h"
+
+#define ARENA_FIRST_BYTES (128U << 10)
+#define BACKOFF_FIRST_US UINT64_C(100000)
+#define BACKOFF_LAST_US UINT64_C(5000000)
+#define PROBE_BYTES (64U << 10)
+
+/* ---- the group ---------------------------------------------------------------------------- */
+
+void dom_group_init(struct dom_group *group)
+{
+    group->arena_first = malloc(ARENA_FIRST_BYTES);
+    group->rows = calloc(DOM_OVERLAY_SLOTS, sizeof(*group->rows));
+    group->requests = calloc(DOM_OVERLAY_SLOTS, sizeof(*group->requests));
+    group->used_rows = calloc(DOM_OVERLAY_SLOTS, sizeof(*group->used_rows));
+    group->used_requests = calloc(DOM_OVERLAY_SLOTS, sizeof(*group->used_requests));
+    DOM_ASSERT(group->arena_first != NULL && group->rows != NULL && group->requests != NULL);
+    DOM_ASSERT(group->used_rows != NULL && group->used_requests != NULL);
+    dom_arena_init(&group->arena, group->arena_first, ARENA_FIRST_BYTES,
+                   DOM_GROUP_ARENA_BYTES_MAX);
+    group->batch = rocksdb_writebatch_create();
+    group->next_seq = 1;
+}
+
+void dom_group_cleanup(struct dom_group *group)
+{
+    dom_arena_cleanup(&group->arena);
+    dom_buffer_cleanup(&group->run);
+    dom_buffer_cleanup(&group->leaves);
+    rocksdb_writebatch_destroy(group->batch);
+    free(group->arena_first);
+    free(group->rows);
+    free(group->requests);
+    free(group->used_rows);
+    free(group->used_requests);
+}
+
+static void begin_group(struct dom_region *region)
+{
+    struct dom_group *group = &region->group;
+
+    for (size_t i = 0; i < group->num_used_rows; i++) {
+        group->rows[group->used_rows[i]] = (struct dom_row_state){0};
+    }
+    for (size_t i = 0; i < group->num_used_requests; i++) {
+        group->requests[group->used_requests[i]].op = NULL;
+    }
+    group->num_used_rows = 0;
+    group->num_used_requests = 0;
+    dom_arena_reset(&group->arena);
+    rocksdb_writebatch_clear(group->batch);
+    dom_buffer_clear(&group->run);
+    dom_buffer_clear(&group->leaves);
+    group->num_leaves = 0;
+    group->next_seq = atomic_load(&region->tail) + 1;
+    group->num_writes = 0;
+    group->num_applied = 0;
+    group->wall_ms = dom_clock_wall_ms(region->host->options.clock);
+    group->staged = NULL;
+    group->staged_last = NULL;
+    group->finished = NULL;
+    group->finished_last = NULL;
+    group->wants_purge = false;
+}
+
+static void chain(struct dom_store_op **first, struct dom_store_op **last, struct dom_store_op *op)
+{
+    op->next = NULL;
+    if (*last == NULL) {
+        *first = op;
+    } else {
+        (*last)->next = op;
+    }
+    *last = op;
+}
+
+static void post(struct dom_region *region, struct dom_store_op *first, struct dom_store_op *last)
+{
+    if (first != NULL) {
+        region->host->options.post(region->host->options.context, first, last);
+    }
+}
+
+static void refuse(struct dom_store_op *op, enum dom_code code, const char *message)
+{
+    op->code = code;
+    (void)snprintf(op->message, sizeof(op->message), "%s", message);
+}
+
+/* ---- the queue ---------------------------------------------------------------------------- */
+
+static struct timespec monotonic_at(uint64_t us)
+{
+    struct timespec at = {.tv_sec = (time_t)(us / 1000000),
+                          .tv_nsec = (long)(us % 1000000) * 1000};
+
+    return at;
+}
+
+static uint64_t now_us(void)
+{
+    return dom_clock_monotonic_us(dom_clock_system());
+}
+
+/* Detaches operations and jobs up to a group's limits. The lock is held. */
+static void take_group(struct dom_region *region, struct dom_store_op **opsp)
+{
+    size_t bytes = 0;
+    size_t items = 0;
+    struct dom_store_op *last = NULL;
+
+    *opsp = region->first;
+    while (region->first != NULL && items < DOM_COMMIT_GROUP_MAX &&
+           bytes < DOM_COMMIT_GROUP_BYTES_MAX) {
+        last = region->first;
+        bytes += last->internal.seq;
+        items++;
+        region->first = last->next;
+        region->num_queued--;
+    }
+    if (last == NULL) {
+        *opsp = NULL;
+    } else {
+        last->next = NULL;
+    }
+    if (region->first == NULL) {
+        region->last = NULL;
+    }
+    region->group.jobs = NULL;
+    region->group.jobs_last = NULL;
+    while (region->first_job != NULL && items + region->first_job->num_items <= DOM_GROUP_ITEMS_MAX &&
+           (bytes < DOM_COMMIT_GROUP_BYTES_MAX || items == 0)) {
+        struct dom_region_job *job = region->first_job;
+        region->first_job = job->next;
+        region->num_jobs--;
+        items += job->num_items;
+        bytes += job->num_bytes;
+        job->next = NULL;
+        if (region->group.jobs_last == NULL) {
+            region->group.jobs = job;
+        } else {
+            region->group.jobs_last->next = job;
+        }
+        region->group.jobs_last = job;
+    }
+    if (region->first_job == NULL) {
+        region->last_job = NULL;
+    }
+}
+
+/* Waits for work; false when the thread is to end. With a broken database it also returns, without
+ * work, when the next attempt is due. */
+static bool wait_for_group(struct dom_region *region, struct dom_store_op **opsp)
+{
+    DOM_ASSERT(pthread_mutex_lock(&region->lock) == 0);
+    region->waiting = true;
+    while (region->first == NULL && region->first_job == NULL && !region->stopping) {
+        if (!region->broken) {
+            DOM_ASSERT(pthread_cond_wait(&region->wake, &region->lock) == 0);
+            continue;
+        }
+        struct timespec until = monotonic_at(region->retry_us);
+        if (pthread_cond_timedwait(&region->wake, &region->lock, &until) == ETIMEDOUT) {
+            break;
+        }
+    }
+    region->waiting = false;
+    bool going = !region->stopping;
+    take_group(region, opsp);
+    DOM_ASSERT(pthread_mutex_unlock(&region->lock) == 0);
+    return going;
+}
+
+/* ---- a group's way ------------------------------------------------------------------------ */
+
+static void stage_all(struct dom_region *region, struct dom_store_op *ops)
+{
+    struct dom_group *group = &region->group;
+    struct dom_error err;
+
+    while (ops != NULL) {
+        struct dom_store_op *op = ops;
+        ops = op->next;
+        dom_error_clear(&err);
+        enum dom_code rc = dom_stage_op(region, op, &err);
+        if (rc == DOM_OK) {
+            chain(&group->staged, &group->staged_last, op);
+        } else {
+            refuse(op, rc, err.message);
+            chain(&group->finished, &group->finished_last, op);
+        }
+    }
+    for (struct dom_region_job *job = group->jobs; job != NULL; job = job->next) {
+        dom_error_clear(&err);
+        job->code = dom_stage_job(region, job, &err);
+        if (job->code != DOM_OK) {
+            dom_log(DOM_LOG_ERROR, "store.job_refused", "region=%s reason=\"%s\"", region->name,
+                    err.message);
+        }
+    }
+}
+
+static enum dom_code write_group(struct dom_region *region, struct dom_error *err)
+{
+    struct dom_group *group = &region->group;
+
+    if (group->num_leaves > 0) {
+        dom_audit_log_stage(region->log, group->batch, dom_buffer_slice(&group->run));
+    }
+    if (rocksdb_writebatch_count(group->batch) == 0) {
+        return DOM_OK;
+    }
+    dom_region_stage_peers(region);
+    size_t bytes = dom_db_batch_bytes(group->batch);
+    enum dom_code rc = dom_db_write(region->db, group->batch, true, err);
+    if (rc == DOM_OK) {
+        atomic_fetch_add(&region->num_commits, 1);
+        atomic_fetch_add(&region->num_bytes, bytes);
+    }
+    return rc;
+}
+
+static void after_write(struct dom_region *region)
+{
+    struct dom_group *group = &region->group;
+    bool had_due = dom_audit_log_due_us(region->log) != UINT64_MAX;
+
+    dom_region_peers_durable(region);
+    atomic_store(&region->tail, group->next_seq - 1);
+    atomic_fetch_add(&region->num_writes, group->num_writes);
+    atomic_fetch_add(&region->num_applied, group->num_applied);
+    if (group->num_leaves > 0) {
+        const void *leaves = group->leaves.data;
+        dom_audit_log_committed(region->log, leaves, (size_t)group->num_leaves);
+    }
+    if ((group->num_leaves > 0 && !had_due) || group->wants_purge) {
+        region->host->wake_keeper(region->host->store);
+    }
+}
+
+/* Operations that wait for replicas go to the replicator; the others back. */
+static void finish_ok(struct dom_region *region, bool has_outbox)
+{
+    struct dom_group *group = &region->group;
+    struct dom_store_op *op = group->staged;
+    struct dom_store_op *sync = NULL;
+
+    while (op != NULL) {
+        struct dom_store_op *next = op->next;
+        if (op->internal.seq != 0 && op->internal.pending != 0 && !op->replayed) {
+            op->internal.wait_next = sync;
+            sync = op;
+        } else {
+            chain(&group->finished, &group->finished_last, op);
+        }
+        op = next;
+    }
+    if (has_outbox) {
+        region->host->committed(region->host->store, region, sync);
+    }
+}
+
+static void finish_failed(struct dom_region *region, const char *message)
+{
+    struct dom_group *group = &region->group;
+    struct dom_store_op *op = group->staged;
+
+    while (op != NULL) {
+        struct dom_store_op *next = op->next;
+        refuse(op, op->num_entries > 0 ? DOM_AUDIT_UNAVAILABLE : DOM_IO, message);
+        chain(&group->finished, &group->finished_last, op);
+        op = next;
+    }
+    for (struct dom_region_job *job = group->jobs; job != NULL; job = job->next) {
+        job->code = DOM_IO;
+    }
+}
+
+static void finish_jobs(struct dom_group *group)
+{
+    struct dom_region_job *job = group->jobs;
+
+    group->jobs = NULL;
+    while (job != NULL) {
+        struct dom_region_job *next = job->next;
+        job->done(job);
+        job = next;
+    }
+}
+
+/* ---- failure and recovery ----------------------------------------------------------------- */
+
+static void tell_state(const struct dom_region *region, bool writable)
+{
+    const struct dom_store_options *options = &region->host->options;
+
+    if (options->audit_state != NULL) {
+        options->audit_state(options->context, region->number, writable);
+    }
+}
+
+static void set_broken(struct dom_region *region, const char *message)
+{
+    if (!region->broken) {
+        dom_log(DOM_LOG_ERROR, "store.write_failed", "region=%s reason=\"%s\"", region->name,
+                message);
+        region->broken = true;
+        region->backoff_us = BACKOFF_FIRST_US;
+        tell_state(region, false);
+    } else if (region->backoff_us < BACKOFF_LAST_US) {
+        region->backoff_us *= 2;
+    }
+    region->retry_us = now_us() + region->backoff_us;
+}
+
+/* Whether the disk takes and keeps bytes at all, before the database is closed for reopening. */
+static bool disk_takes_bytes(const struct dom_region *region)
+{
+    static const uint8_t zeros[PROBE_BYTES];
+    char path[PATH_MAX];
+
+    (void)snprintf(path, sizeof(path), "%s/probe", region->dir);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return false;
+    }
+    bool good = write(fd, zeros, sizeof(zeros)) == (ssize_t)sizeof(zeros) && fsync(fd) == 0;
+    good = close(fd) == 0 && good;
+    return unlink(path) == 0 && good;
+}
+
+static enum dom_code probe_write(struct dom_region *region, struct dom_error *err)
+{
+    uint8_t value[8];
+
+    dom_put_u64be(value, region->boot);
+    rocksdb_writebatch_clear(region->group.batch);
+    dom_db_batch_put(region->db, region->group.batch, DOM_DB_META, DOM_SLICE_LIT("boot"),
+                     dom_slice_of(value, sizeof(value)));
+    return dom_db_write(region->db, region->group.batch, true, err);
+}
+
+/* RocksDB refuses every write after one failed until it is opened anew. What failed may be there
+ * then: indexes and sequence numbers are read again. */
+static void recover(struct dom_region *region)
+{
+    struct dom_error err = {0};
+
+    if (!disk_takes_bytes(region)) {
+        set_broken(region, "the disk takes no bytes");
+        return;
+    }
+    enum dom_code rc = dom_db_reopen(region->db, &err);
+    if (rc == DOM_OK) {
+        rc = dom_audit_log_reload(region->log, &err);
+    }
+    if (rc == DOM_OK) {
+        rc = dom_region_load_outbox(region, &err);
+    }
+    if (rc == DOM_OK) {
+        rc = probe_write(region, &err);
+    }
+    if (rc != DOM_OK) {
+        set_broken(region, err.message);
+        return;
+    }
+    region->broken = false;
+    dom_log(DOM_LOG_INFO, "store.writable_again", "region=%s", region->name);
+    tell_state(region, true);
+    region->host->committed(region->host->store, region, NULL);
+    region->host->wake_keeper(region->host->store);
+}
+
+static void commit_group(struct dom_region *region, struct dom_store_op *ops)
+{
+    struct dom_group *group = &region->group;
+    struct dom_error err = {0};
+    uint64_t tail = atomic_load(&region->tail);
+
+    if (region->broken && now_us() >= region->retry_us) {
+        recover(region);
+    }
+    begin_group(region);
+    if (region->broken) {
+        while (ops != NULL) {
+            struct dom_store_op *next = ops->next;
+            chain(&group->staged, &group->staged_last, ops);
+            ops = next;
+        }
+        finish_failed(region, "the region's database cannot be written now");
+    } else {
+        stage_all(region, ops);
+        if (write_group(region, &err) == DOM_OK) {
+            after_write(region);
+            finish_ok(region, group->next_seq - 1 > tail);
+        } else {
+            set_broken(region, err.message);
+            finish_failed(region, err.message);
+        }
+    }
+    dom_claims_release(region->host->claims, &group->claims);
+    post(region, group->finished, group->finished_last);
+    finish_jobs(group);
+}
+
+static void stop_queue(struct dom_region *region, struct dom_store_op *ops)
+{
+    struct dom_group *group = &region->group;
+
+    for (;;) {
+        begin_group(region);
+        while (ops != NULL) {
+            struct dom_store_op *next = ops->next;
+            refuse(ops, DOM_UNAVAILABLE, "the store is stopping");
+            chain(&group->finished, &group->finished_last, ops);
+            ops = next;
+        }
+        post(region, group->finished, group->finished_last);
+        for (struct dom_region_job *job = group->jobs; job != NULL; job = job->next) {
+            job->code = DOM_UNAVAILABLE;
+        }
+        finish_jobs(group);
+        DOM_ASSERT(pthread_mutex_lock(&region->lock) == 0);
+        take_group(region, &ops);
+        DOM_ASSERT(pthread_mutex_unlock(&region->lock) == 0);
+        if (ops == NULL && group->jobs == NULL) {
+            return;
+        }
+    }
+}
+
+void *dom_region_commit_main(void *arg)
+{
+    struct dom_region *region = arg;
+    struct dom_store_op *ops = NULL;
+
+    DOM_CHECK_MAGIC(region, DOM_REGION_MAGIC);
+    while (wait_for_group(region, &ops)) {
+        commit_group(region, ops);
+    }
+    stop_queue(region, ops);
+    return NULL;
+}

@@ -1,0 +1,154 @@
+/* Purging: making deleted bytes physically gone (promise P9), and trimming the outbox. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "store/audit/event.h"
+#include "store/region/region_internal.h"
+
+void dom_stage_purge(struct dom_region *region, struct dom_slice key)
+{
+    struct dom_purge_list *purge = &region->purge;
+
+    DOM_ASSERT(pthread_mutex_lock(&region->purge_lock) == 0);
+    if (purge->num_keys < DOM_PURGE_KEYS_MAX) {
+        purge->keys[purge->num_keys].len = key.len;
+        memcpy(purge->keys[purge->num_keys].bytes, key.data, key.len);
+    }
+    if (purge->num_keys <= DOM_PURGE_KEYS_MAX) {
+        purge->num_keys++;
+    }
+    purge->num_rows++;
+    if (purge->first_us == 0) {
+        purge->first_us = dom_clock_monotonic_us(dom_clock_system());
+        region->group.wants_purge = true;
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&region->purge_lock) == 0);
+}
+
+uint64_t dom_region_purge_due_us(struct dom_region *region)
+{
+    DOM_ASSERT(pthread_mutex_lock(&region->purge_lock) == 0);
+    uint64_t first = region->purge.first_us;
+    DOM_ASSERT(pthread_mutex_unlock(&region->purge_lock) == 0);
+    return first == 0 ? UINT64_MAX : first + region->host->options.purge_ms * 500;
+}
+
+static enum dom_code compact_keys(struct dom_region *region, const struct dom_purge_list *purge,
+                                  struct dom_error *err)
+{
+    enum dom_code rc = DOM_OK;
+
+    if (purge->num_keys > DOM_PURGE_KEYS_MAX) {
+        return dom_db_compact(region->db, DOM_DB_ROWS, dom_slice_of(NULL, 0),
+                              dom_slice_of(NULL, 0), err);
+    }
+    for (size_t i = 0; i < purge->num_keys && rc == DOM_OK; i++) {
+        struct dom_slice key = dom_row_key_slice(&purge->keys[i]);
+        rc = dom_db_compact(region->db, DOM_DB_ROWS, key, key, err);
+    }
+    return rc;
+}
+
+static void put_back(struct dom_region *region, const struct dom_purge_list *taken)
+{
+    struct dom_purge_list *purge = &region->purge;
+
+    DOM_ASSERT(pthread_mutex_lock(&region->purge_lock) == 0);
+    /* Both lists together rarely fit: everything is compacted next time. */
+    purge->num_keys = DOM_PURGE_KEYS_MAX + 1;
+    purge->num_rows += taken->num_rows;
+    purge->first_us = dom_clock_monotonic_us(dom_clock_system());
+    DOM_ASSERT(pthread_mutex_unlock(&region->purge_lock) == 0);
+}
+
+/* Flushing makes the write-ahead logs that hold the values obsolete, and compacting rewrites the
+ * tables that do. The outbox goes too: it holds sealed names of deleted records. */
+static enum dom_code purge_files(struct dom_region *region, const struct dom_purge_list *purge,
+                                 struct dom_error *err)
+{
+    if (!dom_db_enter(region->db)) {
+        return DOM_FAIL(err, DOM_IO, "region %s: its database is not open", region->name);
+    }
+    enum dom_code rc = dom_db_flush(region->db, err);
+    if (rc == DOM_OK) {
+        rc = compact_keys(region, purge, err);
+    }
+    if (rc == DOM_OK) {
+        rc = dom_db_compact(region->db, DOM_DB_OUTBOX, dom_slice_of(NULL, 0),
+                            dom_slice_of(NULL, 0), err);
+    }
+    dom_db_leave(region->db);
+    return rc;
+}
+
+enum dom_code dom_region_purge(struct dom_region *region, struct dom_error *err)
+{
+    DOM_ASSERT(pthread_mutex_lock(&region->purge_lock) == 0);
+    struct dom_purge_list taken = region->purge;
+    region->purge.num_keys = 0;
+    region->purge.num_rows = 0;
+    region->purge.first_us = 0;
+    DOM_ASSERT(pthread_mutex_unlock(&region->purge_lock) == 0);
+    if (taken.first_us == 0) {
+        return DOM_OK;
+    }
+    enum dom_code rc = purge_files(region, &taken, err);
+    if (rc != DOM_OK) {
+        put_back(region, &taken);
+        return rc;
+    }
+    atomic_fetch_add(&region->num_purges, 1);
+    struct dom_audit_detail details[] = {
+        {.name = DOM_SLICE_LIT("action"), .text = DOM_SLICE_LIT("compact")},
+        {.name = DOM_SLICE_LIT("region"), .text = dom_slice_str(region->name)},
+        {.name = DOM_SLICE_LIT("rows"), .integer = (int64_t)taken.num_rows, .is_integer = true},
+    };
+    rc = dom_region_append_control(region, DOM_AUDIT_PURGE, details, DOM_ARRAY_LEN(details), err);
+    if (rc == DOM_UNAVAILABLE) {
+        rc = DOM_OK; /* stopping: the next start purges nothing again, but the bytes are gone */
+    }
+    return rc;
+}
+
+/* ---- the outbox --------------------------------------------------------------------------- */
+
+uint64_t dom_region_outbox_tail(const struct dom_region *region)
+{
+    return atomic_load(&region->tail);
+}
+
+void dom_region_outbox_done(struct dom_region *region, uint64_t seq)
+{
+    atomic_store(&region->done_seq, seq);
+}
+
+enum dom_code dom_region_outbox_trim(struct dom_region *region, uint64_t seq,
+                                     struct dom_error *err)
+{
+    uint8_t from[8];
+    uint8_t to[8];
+
+    if (seq <= region->trimmed) {
+        return DOM_OK;
+    }
+    if (!dom_db_enter(region->db)) {
+        return DOM_FAIL(err, DOM_IO, "region %s: its database is not open", region->name);
+    }
+    dom_put_u64be(from, region->trimmed + 1);
+    dom_put_u64be(to, seq + 1);
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    dom_db_batch_delete_range(region->db, batch, DOM_DB_OUTBOX, dom_slice_of(from, sizeof(from)),
+                              dom_slice_of(to, sizeof(to)));
+    dom_put_u64be(to, seq);
+    dom_db_batch_put(region->db, batch, DOM_DB_META, DOM_SLICE_LIT("outbox"),
+                     dom_slice_of(to, sizeof(to)));
+    enum dom_code rc = dom_db_write(region->db, batch, false, err);
+    rocksdb_writebatch_destroy(batch);
+    dom_db_leave(region->db);
+    if (rc == DOM_OK) {
+        region->trimmed = seq;
+    }
+    return rc;
+}

@@ -1,0 +1,52 @@
+/* The secrets of one region: a text file, one key per line, 0600.
+ *
+ *   domicile-keys 1
+ *   region eu-north-1
+ *   blind 1 <base64 of 32 bytes>       row keys (promise P8)
+ *   data 1 <base64>                    AES-256-GCM of rows
+ *   subject 1 <base64>                 how the log names persons and records
+ *   sign 1 <base64>                    Ed25519 seed of the log
+ *   export/<name> 1 <base64>           pseudonyms for one recipient
+ *
+ * The number is the key's epoch; of a name with several epochs the highest is used to write, and
+ * `data` is read under any of them. blind, subject and sign have one epoch for the life of the
+ * data.
+ *
+ * Thread contract: read-only after opening, except export keys, which take a lock inside.
+ */
+#ifndef DOM_STORE_REGION_KEYRING_H
+#define DOM_STORE_REGION_KEYRING_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/slice.h"
+#include "store/crypto/sha256.h"
+
+#define DOM_KEY_SIZE 32U
+#define DOM_KEY_EPOCHS_MAX 16U
+#define DOM_EXPORT_KEYS_MAX 256U
+#define DOM_KEY_FILE_BYTES_MAX (64U << 10)
+
+struct dom_keyring;
+
+/* Reads `path`; makes it with fresh keys when it does not exist and `may_create`.
+ * Errors: IO, PERMISSION (mode or owner), PARSE (with the line), FORMAT (another region's). */
+enum dom_code dom_keyring_open(struct dom_keyring **ringp, const char *path, const char *region,
+                               bool may_create, struct dom_error *err) DOM_MUST_USE;
+/* Wipes the keys. */
+void dom_keyring_destroy(struct dom_keyring *ring);
+
+const struct dom_hmac_key *dom_keyring_blind(const struct dom_keyring *ring);
+const struct dom_hmac_key *dom_keyring_subject(const struct dom_keyring *ring, uint32_t *epochp);
+const uint8_t *dom_keyring_sign_seed(const struct dom_keyring *ring);
+/* The newest data key. */
+const uint8_t *dom_keyring_data(const struct dom_keyring *ring, uint32_t *epochp);
+/* NULL when there is none of this epoch. */
+const uint8_t *dom_keyring_data_of(const struct dom_keyring *ring, uint32_t epoch);
+/* Copies the export key's HMAC state; makes and stores the key first if it is new.
+ * Errors: INVALID (name: [a-z0-9._-]{1,64}), RESOURCE, IO. */
+enum dom_code dom_keyring_export(struct dom_keyring *ring, struct dom_slice name,
+                                 struct dom_hmac_key *out, struct dom_error *err) DOM_MUST_USE;
+
+#endif

@@ -1,0 +1,265 @@
+#include "store/region/region.h"
+
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "store/region/region_internal.h"
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+static struct dom_region *new_region(struct dom_region_host *host, dom_store_region number,
+                                     const char *name)
+{
+    struct dom_region *region = calloc(1, sizeof(*region));
+
+    DOM_ASSERT(region != NULL);
+    region->magic = DOM_REGION_MAGIC;
+    region->host = host;
+    region->number = number;
+    region->name = strdup(name);
+    DOM_ASSERT(region->name != NULL);
+    DOM_ASSERT(pthread_mutex_init(&region->lock, NULL) == 0);
+    DOM_ASSERT(pthread_mutex_init(&region->peer_lock, NULL) == 0);
+    DOM_ASSERT(pthread_mutex_init(&region->purge_lock, NULL) == 0);
+    pthread_condattr_t attr;
+    DOM_ASSERT(pthread_condattr_init(&attr) == 0);
+    DOM_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    DOM_ASSERT(pthread_cond_init(&region->wake, &attr) == 0);
+    (void)pthread_condattr_destroy(&attr);
+    memset(region->peer_of, -1, sizeof(region->peer_of));
+    dom_group_init(&region->group);
+    return region;
+}
+
+static enum dom_code open_log(struct dom_region *region, struct dom_error *err)
+{
+    const struct dom_store_options *options = &region->host->options;
+    char origin[512];
+    char dir[PATH_MAX];
+    char kept[PATH_MAX];
+    struct dom_audit_log_options log = {.db = region->db,
+                                        .origin = origin,
+                                        .seed = dom_keyring_sign_seed(region->keys),
+                                        .dir = dir,
+                                        .kept_path = kept,
+                                        .checkpoint_ms = options->checkpoint_ms};
+
+    if (snprintf(origin, sizeof(origin), "%s/%s", options->audit_origin, region->name) >=
+            (int)sizeof(origin) ||
+        snprintf(dir, sizeof(dir), "%s/audit", region->dir) >= (int)sizeof(dir) ||
+        snprintf(kept, sizeof(kept), "%s/%s.checkpoint", options->key_dir, region->name) >=
+            (int)sizeof(kept)) {
+        return DOM_FAIL(err, DOM_INVALID, "audit origin or path is too long");
+    }
+    return dom_audit_log_open(&region->log, &log, err);
+}
+
+static enum dom_code open_all(struct dom_region *region, struct dom_error *err)
+{
+    char db_path[PATH_MAX];
+
+    enum dom_code rc = dom_region_prepare_files(region, db_path, sizeof(db_path), err);
+    if (rc == DOM_OK) {
+        rc = dom_db_open(&region->db, region->host->env, db_path, err);
+    }
+    if (rc == DOM_OK) {
+        rc = dom_region_check_meta(region, err);
+    }
+    if (rc == DOM_OK) {
+        rc = dom_region_load_peers(region, err);
+    }
+    if (rc == DOM_OK) {
+        rc = dom_region_load_outbox(region, err);
+    }
+    if (rc == DOM_OK) {
+        rc = open_log(region, err);
+    }
+    if (rc != DOM_OK) {
+        return rc;
+    }
+    if (pthread_create(&region->thread, NULL, dom_region_commit_main, region) != 0) {
+        return DOM_FAIL(err, DOM_RESOURCE, "region %s: no thread", region->name);
+    }
+    region->has_thread = true;
+    return dom_region_start_log(region, err);
+}
+
+enum dom_code dom_region_open(struct dom_region **regionp, struct dom_region_host *host,
+                              dom_store_region number, const char *name, struct dom_error *err)
+{
+    *regionp = NULL;
+    struct dom_region *region = new_region(host, number, name);
+    enum dom_code rc = open_all(region, err);
+    if (rc != DOM_OK) {
+        dom_region_stop(region);
+        dom_region_close(region);
+        return rc;
+    }
+    *regionp = region;
+    return DOM_OK;
+}
+
+void dom_region_stop(struct dom_region *region)
+{
+    if (region == NULL || !region->has_thread) {
+        return;
+    }
+    DOM_ASSERT(pthread_mutex_lock(&region->lock) == 0);
+    region->stopping = true;
+    DOM_ASSERT(pthread_cond_signal(&region->wake) == 0);
+    DOM_ASSERT(pthread_mutex_unlock(&region->lock) == 0);
+    DOM_ASSERT(pthread_join(region->thread, NULL) == 0);
+    region->has_thread = false;
+}
+
+void dom_region_close(struct dom_region *region)
+{
+    if (region == NULL) {
+        return;
+    }
+    DOM_CHECK_MAGIC(region, DOM_REGION_MAGIC);
+    DOM_ASSERT(!region->has_thread);
+    dom_audit_log_close(region->log);
+    dom_db_close(region->db);
+    dom_keyring_destroy(region->keys);
+    dom_group_cleanup(&region->group);
+    dom_row_cipher_cleanup(&region->seal);
+    dom_row_cipher_cleanup(&region->open);
+    for (size_t i = 0; i < DOM_PEERS_MAX; i++) {
+        free(region->peers[i]);
+    }
+    (void)pthread_mutex_destroy(&region->lock);
+    (void)pthread_mutex_destroy(&region->peer_lock);
+    (void)pthread_mutex_destroy(&region->purge_lock);
+    (void)pthread_cond_destroy(&region->wake);
+    region->magic = 0;
+    free(region->name);
+    free(region->dir);
+    free(region);
+}
+
+const char *dom_region_name(const struct dom_region *region)
+{
+    return region->name;
+}
+
+dom_store_region dom_region_number(const struct dom_region *region)
+{
+    return region->number;
+}
+
+struct dom_db *dom_region_db(struct dom_region *region)
+{
+    return region->db;
+}
+
+struct dom_keyring *dom_region_keys(struct dom_region *region)
+{
+    return region->keys;
+}
+
+struct dom_audit_log *dom_region_log(struct dom_region *region)
+{
+    return region->log;
+}
+
+/* ---- submitting --------------------------------------------------------------------------- */
+
+static size_t op_bytes(const struct dom_store_op *op)
+{
+    size_t bytes = 256 + op->id.len + op->kind.len;
+
+    for (size_t i = 0; i < op->num_fields; i++) {
+        bytes += op->fields[i].name.len + op->fields[i].value.len;
+    }
+    for (size_t i = 0; i < op->num_entries; i++) {
+        bytes += op->entries[i].len;
+    }
+    return bytes;
+}
+
+enum dom_code dom_region_submit(struct dom_region *region, struct dom_store_op *op,
+                                struct dom_error *err)
+{
+    enum dom_code rc = DOM_OK;
+
+    op->next = NULL;
+    op->code = DOM_OK;
+    op->message[0] = '\0';
+    op->replayed = false;
+    op->internal.wait_next = NULL;
+    op->internal.seq = op_bytes(op); /* until it gets a sequence number: what it weighs */
+    op->internal.pending = 0;
+    DOM_ASSERT(pthread_mutex_lock(&region->lock) == 0);
+    if (region->stopping) {
+        rc = DOM_UNAVAILABLE;
+    } else if (region->num_queued >= DOM_COMMIT_QUEUE_MAX) {
+        rc = DOM_RESOURCE;
+    } else {
+        if (region->last == NULL) {
+            region->first = op;
+        } else {
+            region->last->next = op;
+        }
+        region->last = op;
+        region->num_queued++;
+        if (region->waiting) {
+            DOM_ASSERT(pthread_cond_signal(&region->wake) == 0);
+        }
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&region->lock) == 0);
+    if (rc == DOM_UNAVAILABLE) {
+        return DOM_FAIL(err, rc, "region %s is stopping", region->name);
+    }
+    return rc == DOM_OK ? DOM_OK
+                        : DOM_FAIL(err, rc, "region %s: %u commits wait already", region->name,
+                                   DOM_COMMIT_QUEUE_MAX);
+}
+
+enum dom_code dom_region_submit_job(struct dom_region *region, struct dom_region_job *job,
+                                    struct dom_error *err)
+{
+    enum dom_code rc = DOM_OK;
+
+    job->next = NULL;
+    job->code = DOM_OK;
+    DOM_ASSERT(pthread_mutex_lock(&region->lock) == 0);
+    if (region->stopping) {
+        rc = DOM_UNAVAILABLE;
+    } else if (region->num_jobs >= DOM_REGIONS_MAX * 2) {
+        rc = DOM_RESOURCE;
+    } else {
+        if (region->last_job == NULL) {
+            region->first_job = job;
+        } else {
+            region->last_job->next = job;
+        }
+        region->last_job = job;
+        region->num_jobs++;
+        if (region->waiting) {
+            DOM_ASSERT(pthread_cond_signal(&region->wake) == 0);
+        }
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&region->lock) == 0);
+    return rc == DOM_OK ? DOM_OK : DOM_FAIL(err, rc, "region %s takes no job now", region->name);
+}
+
+void dom_region_stats(const struct dom_region *region, struct dom_store_stats *out)
+{
+    uint64_t tail = atomic_load(&region->tail);
+    uint64_t done = atomic_load(&region->done_seq);
+
+    out->commits = atomic_load(&region->num_commits);
+    out->writes = atomic_load(&region->num_writes);
+    out->entries = dom_audit_log_size(region->log);
+    out->applied = atomic_load(&region->num_applied);
+    out->outbox = tail > done ? tail - done : 0;
+    out->checkpoints = dom_audit_log_num_checkpoints(region->log);
+    out->purges = atomic_load(&region->num_purges);
+    out->bytes_written = atomic_load(&region->num_bytes);
+}

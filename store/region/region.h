@@ -1,0 +1,160 @@
+/* One region's replica: rows, commit thread, key ring, log. Used by the facade (store.c) and by the
+ * replicators only.
+ *
+ * Thread contract: dom_region_open/stop/close: the store's owner, one at a time. Reads: any thread,
+ * with a cipher of its own. Submitting: any thread.
+ */
+#ifndef DOM_STORE_REGION_REGION_H
+#define DOM_STORE_REGION_REGION_H
+
+#include <stdatomic.h>
+
+#include "store/audit_log/audit_log.h"
+#include "store/region/claims.h"
+#include "store/region/db.h"
+#include "store/region/keyring.h"
+#include "store/region/row.h"
+#include "store/store.h"
+
+struct dom_region;
+
+/* What the regions of a process share. Owned by the store; outlives them. */
+struct dom_region_host {
+    struct dom_store_options options; /* defaults filled in */
+    struct dom_db_env *env;
+    struct dom_claims *claims;
+    _Atomic(struct dom_region *) regions[DOM_REGIONS_MAX];
+    _Atomic size_t num_regions;
+    /* A commit with outbox entries is durable; `sync` is a chain (internal.wait_next) of operations
+     * that wait for replicas. Called on commit threads. */
+    void (*committed)(void *store, struct dom_region *region, struct dom_store_op *sync);
+    /* A checkpoint, purge or expiry may have become due. Any thread. */
+    void (*wake_keeper)(void *store);
+    void *store;
+};
+
+/* Errors as dom_store_open_region. */
+enum dom_code dom_region_open(struct dom_region **regionp, struct dom_region_host *host,
+                              dom_store_region number, const char *name,
+                              struct dom_error *err) DOM_MUST_USE;
+/* Ends the commit thread: queued work is given back with UNAVAILABLE. Later submits are refused. */
+void dom_region_stop(struct dom_region *region);
+/* After stop. */
+void dom_region_close(struct dom_region *region);
+
+const char *dom_region_name(const struct dom_region *region);
+dom_store_region dom_region_number(const struct dom_region *region);
+struct dom_db *dom_region_db(struct dom_region *region);
+struct dom_keyring *dom_region_keys(struct dom_region *region);
+struct dom_audit_log *dom_region_log(struct dom_region *region);
+
+/* ---- reading ---- */
+
+/* A row with what only its own region needs to know. */
+struct dom_region_row {
+    struct dom_store_row row;
+    uint64_t copies; /* peers */
+};
+/* As dom_store_get. */
+enum dom_code dom_region_get(struct dom_region *region, struct dom_row_cipher *cipher,
+                             struct dom_slice kind, struct dom_slice id, struct dom_arena *arena,
+                             struct dom_region_row *out, struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_region_get_key(struct dom_region *region, struct dom_row_cipher *cipher,
+                                 struct dom_slice key, struct dom_arena *arena,
+                                 struct dom_region_row *out, struct dom_error *err) DOM_MUST_USE;
+/* Opens a value that an iterator gave. */
+enum dom_code dom_region_open_row(struct dom_region *region, struct dom_row_cipher *cipher,
+                                  struct dom_slice key, struct dom_slice value,
+                                  struct dom_arena *arena, struct dom_region_row *out,
+                                  struct dom_error *err) DOM_MUST_USE;
+
+/* What a region knows of a record without opening it. */
+struct dom_region_peek {
+    bool live;
+    bool home;
+    uint64_t version; /* of the live row */
+    uint64_t floor;   /* version at which it was deleted last; 0: never */
+};
+enum dom_code dom_region_peek(struct dom_region *region, struct dom_slice kind,
+                              struct dom_slice id, struct dom_region_peek *out,
+                              struct dom_error *err) DOM_MUST_USE;
+void dom_region_subject_hash(struct dom_region *region, struct dom_slice kind,
+                             struct dom_slice id, char *out);
+enum dom_code dom_region_limit_seen(struct dom_region *region, struct dom_slice prefix,
+                                    struct dom_slice key, uint64_t *countp, bool *seenp,
+                                    struct dom_error *err) DOM_MUST_USE;
+
+/* ---- writing ---- */
+
+enum dom_code dom_region_submit(struct dom_region *region, struct dom_store_op *op,
+                                struct dom_error *err) DOM_MUST_USE;
+
+/* One record's state for a replica. */
+struct dom_apply_item {
+    struct dom_slice kind;
+    struct dom_slice id;
+    char home[3];
+    bool remove; /* nothing of it may or does exist here */
+    bool complete;
+    uint64_t version;
+    int64_t create_time_ms;
+    int64_t update_time_ms;
+    struct dom_store_field *fields;
+    size_t num_fields;
+};
+
+enum dom_job_type { DOM_JOB_APPLY, DOM_JOB_ENTRY };
+
+/* Work that the store gives to a commit thread itself. The giver owns it until `done`, which is
+ * called on the commit thread when it is durable or has failed; it must not block. */
+struct dom_region_job {
+    struct dom_region_job *next;
+    enum dom_job_type type;
+    const char *source;  /* APPLY: name of the home region */
+    uint64_t watermark;  /* APPLY: everything up to this outbox entry is then here */
+    const struct dom_apply_item *items;
+    size_t num_items;
+    size_t num_bytes;    /* of the items' values, about */
+    struct dom_slice entry; /* ENTRY: an audit entry */
+    enum dom_code code;
+    void (*done)(struct dom_region_job *job);
+    void *owner;
+};
+/* Errors: RESOURCE (queue full), UNAVAILABLE (stopping). */
+enum dom_code dom_region_submit_job(struct dom_region *region, struct dom_region_job *job,
+                                    struct dom_error *err) DOM_MUST_USE;
+
+/* ---- replication's view ---- */
+
+#define DOM_PEERS_MAX 64U
+
+/* Sequence of the newest durable outbox entry. */
+uint64_t dom_region_outbox_tail(const struct dom_region *region);
+/* The replicator says which entries are done with, for the limit on what may be owed. */
+void dom_region_outbox_done(struct dom_region *region, uint64_t seq);
+/* What this region, as a replica, has of `home`: 0 at first. */
+enum dom_code dom_region_watermark(struct dom_region *region, const char *home, uint64_t *seqp,
+                                   struct dom_error *err) DOM_MUST_USE;
+/* Peer number -> region of this process, or NO_REGION while it is not open. */
+dom_store_region dom_region_peer(struct dom_region *region, unsigned peer);
+/* Opens what dom_outbox_entry.sealed holds. Slices lie in the arena. */
+enum dom_code dom_region_open_identity(struct dom_region *region, struct dom_row_cipher *cipher,
+                                       struct dom_slice sealed, struct dom_slice key,
+                                       struct dom_arena *arena, struct dom_slice *kind,
+                                       struct dom_slice *id, struct dom_error *err) DOM_MUST_USE;
+/* Removes entries up to `seq` from the database. Replicator thread. */
+enum dom_code dom_region_outbox_trim(struct dom_region *region, uint64_t seq,
+                                     struct dom_error *err) DOM_MUST_USE;
+
+/* ---- keeping (the keeper's thread) ---- */
+
+/* Monotonic microseconds (system clock); UINT64_MAX: nothing to purge. */
+uint64_t dom_region_purge_due_us(struct dom_region *region);
+/* Makes deleted bytes physically gone and puts a `purge` entry into the log. */
+enum dom_code dom_region_purge(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+/* Removes request ids of past days. Cheap when there is nothing to do. */
+enum dom_code dom_region_expire(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+
+void dom_region_stats(const struct dom_region *region, struct dom_store_stats *out);
+
+#endif

@@ -1,0 +1,187 @@
+/* Private to store/region. */
+#ifndef DOM_STORE_REGION_REGION_INTERNAL_H
+#define DOM_STORE_REGION_REGION_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/buffer.h"
+#include "store/audit/hash.h"
+#include "store/region/region.h"
+#include "store/replica/outbox.h"
+
+#define DOM_REGION_MAGIC 0x4e474552U
+#define DOM_STORE_FORMAT 1U
+#define DOM_OVERLAY_SLOTS 2048U /* power of two, at least twice what one group can touch */
+#define DOM_GROUP_ARENA_BYTES_MAX (64U << 20)
+#define DOM_GROUP_ITEMS_MAX 1000U /* operations and applied rows of one group */
+#define DOM_PURGE_KEYS_MAX 64U
+#define DOM_LIMIT_KEY_BYTES_MAX 1024U
+#define DOM_SERVICE_BYTES_MAX 255U
+
+_Static_assert(DOM_OVERLAY_SLOTS >= 2 * DOM_GROUP_ITEMS_MAX, "overlay must stay half empty");
+_Static_assert(DOM_COMMIT_GROUP_MAX <= DOM_GROUP_ITEMS_MAX, "a group of operations must fit");
+
+/* What is known of one record while a group is put together: the database's state with the
+ * group's earlier operations on top. */
+struct dom_row_state {
+    struct dom_slice key; /* empty: free slot */
+    bool live;
+    bool home;
+    char home_country[3];
+    uint64_t version; /* of the live row */
+    uint64_t floor;   /* of the tombstone */
+    int64_t create_time_ms;
+    uint64_t copies;
+    size_t num_fields;
+};
+
+struct dom_request_state {
+    uint8_t digest[32];
+    const struct dom_store_op *op; /* NULL: free slot */
+    uint8_t content[16];
+};
+
+/* The commit thread's work table, reused for every group. */
+struct dom_group {
+    struct dom_arena arena;
+    uint8_t *arena_first;
+    rocksdb_writebatch_t *batch;
+    struct dom_row_state *rows;         /* DOM_OVERLAY_SLOTS */
+    struct dom_request_state *requests; /* DOM_OVERLAY_SLOTS */
+    uint16_t *used_rows;                /* slots to clear */
+    uint16_t *used_requests;
+    size_t num_used_rows;
+    size_t num_used_requests;
+    struct dom_buffer run;    /* audit entries in bundle form */
+    struct dom_buffer leaves; /* their leaf hashes */
+    uint64_t num_leaves;
+    uint64_t next_seq; /* of the outbox */
+    uint64_t num_writes;
+    uint64_t num_applied;
+    int64_t wall_ms;
+    struct dom_claim *claims; /* held until the group is through */
+    struct dom_store_op *staged; /* in the batch; by next */
+    struct dom_store_op *staged_last;
+    struct dom_store_op *finished; /* failed or replayed */
+    struct dom_store_op *finished_last;
+    struct dom_region_job *jobs;
+    struct dom_region_job *jobs_last;
+    bool wants_purge;
+};
+
+struct dom_purge_list {
+    size_t num_keys; /* > DOM_PURGE_KEYS_MAX: everything */
+    struct dom_row_key keys[DOM_PURGE_KEYS_MAX];
+    uint64_t first_us; /* when the first came in; 0: empty */
+    uint64_t num_rows;
+};
+
+struct dom_region {
+    uint32_t magic;
+    struct dom_region_host *host;
+    dom_store_region number;
+    char *name;
+    char *dir;
+    struct dom_db *db;
+    struct dom_keyring *keys;
+    struct dom_audit_log *log;
+
+    /* The queue; under `lock`. */
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct dom_store_op *first;
+    struct dom_store_op *last;
+    size_t num_queued;
+    struct dom_region_job *first_job;
+    struct dom_region_job *last_job;
+    size_t num_jobs;
+    bool waiting;
+    bool stopping;
+    bool has_thread;
+    pthread_t thread;
+
+    /* The commit thread's own. */
+    struct dom_group group;
+    struct dom_row_cipher seal;
+    struct dom_row_cipher open;
+    uint32_t boot;
+    uint64_t nonce;
+    bool broken; /* the last write failed */
+    uint64_t retry_us;
+    uint64_t backoff_us;
+
+    /* Peers: written by the commit thread under peer_lock, read by the replicator. */
+    pthread_mutex_t peer_lock;
+    char *peers[DOM_PEERS_MAX];
+    bool peer_durable[DOM_PEERS_MAX];
+    int8_t peer_of[DOM_REGIONS_MAX]; /* region of this process -> peer number; -1: none yet */
+
+    _Atomic uint64_t tail;       /* newest durable outbox entry */
+    _Atomic uint64_t done_seq;   /* all targets have everything up to here */
+    uint64_t trimmed;            /* replicator's */
+
+    pthread_mutex_t purge_lock;
+    struct dom_purge_list purge;
+    int64_t expired_day;         /* keeper's */
+
+    _Atomic uint64_t num_commits;
+    _Atomic uint64_t num_writes;
+    _Atomic uint64_t num_applied;
+    _Atomic uint64_t num_purges;
+    _Atomic uint64_t num_bytes;
+};
+
+/* files.c */
+enum dom_code dom_region_prepare_files(struct dom_region *region, char *db_path,
+                                       size_t db_path_size, struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_region_check_meta(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_region_load_peers(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_region_load_outbox(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_region_start_log(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+/* Puts a control entry into the log and waits until it is durable. Not on the commit thread. */
+struct dom_audit_detail;
+enum dom_code dom_region_append_control(struct dom_region *region, int type,
+                                        const struct dom_audit_detail *details,
+                                        size_t num_details, struct dom_error *err) DOM_MUST_USE;
+
+/* commit.c */
+void *dom_region_commit_main(void *arg);
+void dom_group_init(struct dom_group *group);
+void dom_group_cleanup(struct dom_group *group);
+
+/* stage.c: each puts one operation into the group's batch, or says why not. A refused operation
+ * has put nothing. */
+enum dom_code dom_stage_op(struct dom_region *region, struct dom_store_op *op,
+                           struct dom_error *err) DOM_MUST_USE;
+/* The record's state with the group's earlier operations on top. The pointer lives as long as the
+ * group. */
+enum dom_code dom_stage_state(struct dom_region *region, struct dom_slice kind,
+                              struct dom_slice id, struct dom_row_state **statep,
+                              struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_stage_row(struct dom_region *region, const struct dom_row_state *state,
+                            struct dom_row_header *header, const struct dom_row_body *body,
+                            struct dom_error *err) DOM_MUST_USE;
+void dom_stage_tombstone(struct dom_region *region, struct dom_slice key, uint64_t version);
+void dom_stage_purge(struct dom_region *region, struct dom_slice key);
+enum dom_code dom_stage_entries(struct dom_region *region, const struct dom_slice *entries,
+                                size_t num_entries, struct dom_store_receipt *receipts,
+                                struct dom_error *err) DOM_MUST_USE;
+void dom_region_next_nonce(struct dom_region *region, uint8_t *out);
+
+/* apply.c */
+enum dom_code dom_stage_job(struct dom_region *region, const struct dom_region_job *job,
+                            struct dom_error *err) DOM_MUST_USE;
+
+/* peers.c */
+int dom_region_peer_of(struct dom_region *region, dom_store_region other);
+void dom_region_stage_peers(struct dom_region *region);
+void dom_region_peers_durable(struct dom_region *region);
+
+/* index.c */
+enum dom_code dom_index_find_request(struct dom_region *region, struct dom_store_op *op,
+                                     bool *foundp, struct dom_error *err) DOM_MUST_USE;
+void dom_index_stage_request(struct dom_region *region, const struct dom_store_op *op);
+void dom_index_stage_limits(struct dom_region *region, const struct dom_store_op *op);
+
+#endif

@@ -1,0 +1,288 @@
+#include "store/region/row.h"
+
+#include "base/assert.h"
+#include "base/encode.h"
+
+void dom_row_tag(uint8_t *out, struct dom_slice kind)
+{
+    uint8_t digest[DOM_SHA256_SIZE];
+
+    dom_sha256(digest, kind);
+    memcpy(out, digest, DOM_ROW_TAG_SIZE);
+}
+
+void dom_row_key_make(struct dom_row_key *key, const struct dom_hmac_key *blind, bool plain,
+                      struct dom_slice kind, struct dom_slice id)
+{
+    DOM_ASSERT(kind.len > 0 && kind.len <= DOM_ROW_KIND_BYTES_MAX);
+    DOM_ASSERT(id.len > 0 && id.len <= DOM_ID_BYTES_MAX);
+    dom_row_tag(key->bytes, kind);
+    uint8_t *at = key->bytes + DOM_ROW_TAG_SIZE;
+    if (!plain) {
+        struct dom_slice parts[] = {kind, dom_slice_of("", 1), id};
+        dom_hmac_sha256_parts(at, blind, parts, DOM_ARRAY_LEN(parts));
+        key->len = DOM_ROW_KEY_BLIND_SIZE;
+        return;
+    }
+    memcpy(at, kind.data, kind.len);
+    at[kind.len] = 0;
+    memcpy(at + kind.len + 1, id.data, id.len);
+    key->len = DOM_ROW_TAG_SIZE + kind.len + 1 + id.len;
+}
+
+void dom_row_header_encode(const struct dom_row_header *header, uint8_t *out)
+{
+    out[0] = DOM_ROW_FORMAT;
+    out[1] = header->flags;
+    dom_put_u32be(out + 2, header->epoch);
+    dom_put_u64be(out + 6, header->version);
+    memcpy(out + 14, header->nonce, DOM_ROW_NONCE_SIZE);
+}
+
+enum dom_code dom_row_header_parse(struct dom_row_header *header, struct dom_slice value,
+                                   struct dom_error *err)
+{
+    *header = (struct dom_row_header){0};
+    if (value.len < DOM_ROW_HEADER_SIZE) {
+        return DOM_FAIL(err, DOM_CORRUPT, "row of %zu bytes: shorter than its header", value.len);
+    }
+    if (value.data[0] != DOM_ROW_FORMAT) {
+        return DOM_FAIL(err, DOM_FORMAT, "row format %u; this version knows %u", value.data[0],
+                        DOM_ROW_FORMAT);
+    }
+    if ((value.data[1] & ~DOM_ROW_FLAGS_KNOWN) != 0) {
+        return DOM_FAIL(err, DOM_CORRUPT, "row with unknown flags %02x", value.data[1]);
+    }
+    header->flags = value.data[1];
+    header->epoch = dom_get_u32be(value.data + 2);
+    header->version = dom_get_u64be(value.data + 6);
+    memcpy(header->nonce, value.data + 14, DOM_ROW_NONCE_SIZE);
+    return DOM_OK;
+}
+
+size_t dom_row_body_size(const struct dom_row_body *body)
+{
+    size_t size = 1 + body->kind.len + 2 + body->id.len + 2 + 8 + 8 + 8 + 2;
+
+    for (size_t i = 0; i < body->num_fields; i++) {
+        size += 1 + body->fields[i].name.len + 4 + body->fields[i].value.len;
+    }
+    return size;
+}
+
+static uint8_t *put_bytes(uint8_t *at, struct dom_slice bytes)
+{
+    if (bytes.len > 0) {
+        memcpy(at, bytes.data, bytes.len);
+    }
+    return at + bytes.len;
+}
+
+static uint8_t *put_u16(uint8_t *at, size_t value)
+{
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+    return at + 2;
+}
+
+void dom_row_body_encode(const struct dom_row_body *body, uint8_t *out)
+{
+    uint8_t *at = out;
+
+    *at++ = (uint8_t)body->kind.len;
+    at = put_bytes(at, body->kind);
+    at = put_u16(at, body->id.len);
+    at = put_bytes(at, body->id);
+    memcpy(at, body->home, 2);
+    at += 2;
+    dom_put_u64be(at, (uint64_t)body->create_time_ms);
+    dom_put_u64be(at + 8, (uint64_t)body->update_time_ms);
+    dom_put_u64be(at + 16, body->copies);
+    at = put_u16(at + 24, body->num_fields);
+    for (size_t i = 0; i < body->num_fields; i++) {
+        *at++ = (uint8_t)body->fields[i].name.len;
+        at = put_bytes(at, body->fields[i].name);
+        dom_put_u32be(at, (uint32_t)body->fields[i].value.len);
+        at = put_bytes(at + 4, body->fields[i].value);
+    }
+    DOM_DCHECK((size_t)(at - out) == dom_row_body_size(body));
+}
+
+/* Bytes still to be read; `ok` is sticky. */
+struct reader {
+    const uint8_t *at;
+    size_t left;
+    bool ok;
+};
+
+static const uint8_t *take(struct reader *reader, size_t len)
+{
+    static const uint8_t zeros[32];
+
+    if (!reader->ok || len > reader->left) {
+        reader->ok = false;
+        return len <= sizeof(zeros) ? zeros : NULL;
+    }
+    const uint8_t *out = reader->at;
+    reader->at += len;
+    reader->left -= len;
+    return out;
+}
+
+static struct dom_slice take_slice(struct reader *reader, size_t len)
+{
+    const uint8_t *at = take(reader, len);
+
+    return reader->ok ? dom_slice_of(at, len) : dom_slice_of(NULL, 0);
+}
+
+enum dom_code dom_row_body_decode(struct dom_row_body *body, struct dom_slice bytes,
+                                  struct dom_arena *arena, struct dom_error *err)
+{
+    struct reader reader = {.at = bytes.data, .left = bytes.len, .ok = true};
+
+    *body = (struct dom_row_body){0};
+    body->kind = take_slice(&reader, take(&reader, 1)[0]);
+    body->id = take_slice(&reader, dom_get_u16be(take(&reader, 2)));
+    memcpy(body->home, take(&reader, 2), 2);
+    body->create_time_ms = (int64_t)dom_get_u64be(take(&reader, 8));
+    body->update_time_ms = (int64_t)dom_get_u64be(take(&reader, 8));
+    body->copies = dom_get_u64be(take(&reader, 8));
+    size_t num_fields = dom_get_u16be(take(&reader, 2));
+    if (!reader.ok || num_fields > DOM_FIELDS_MAX) {
+        return DOM_FAIL(err, DOM_CORRUPT, "row body is cut short");
+    }
+    body->fields = dom_arena_alloc(arena, num_fields * sizeof(*body->fields));
+    if (body->fields == NULL) {
+        return DOM_FAIL(err, DOM_RESOURCE, "row needs more memory than the request may have");
+    }
+    for (size_t i = 0; i < num_fields && reader.ok; i++) {
+        body->fields[i].name = take_slice(&reader, take(&reader, 1)[0]);
+        body->fields[i].value = take_slice(&reader, dom_get_u32be(take(&reader, 4)));
+    }
+    if (!reader.ok || reader.left != 0) {
+        return DOM_FAIL(err, DOM_CORRUPT, "row body has a wrong length");
+    }
+    body->num_fields = num_fields;
+    return DOM_OK;
+}
+
+void dom_row_cipher_cleanup(struct dom_row_cipher *cipher)
+{
+    EVP_CIPHER_CTX_free(cipher->ctx);
+    *cipher = (struct dom_row_cipher){0};
+}
+
+/* The key schedule costs more than a small row: it is kept as long as the epoch stays. */
+static bool use_key(struct dom_row_cipher *cipher, const struct dom_keyring *keys, uint32_t epoch,
+                    bool seals)
+{
+    if (cipher->ctx != NULL && cipher->epoch == epoch && cipher->seals == seals) {
+        return true;
+    }
+    const uint8_t *key = dom_keyring_data_of(keys, epoch);
+    if (key == NULL) {
+        return false;
+    }
+    if (cipher->ctx == NULL) {
+        cipher->ctx = EVP_CIPHER_CTX_new();
+        DOM_ASSERT(cipher->ctx != NULL);
+    }
+    DOM_ASSERT(EVP_CipherInit_ex(cipher->ctx, EVP_aes_256_gcm(), NULL, key, NULL, seals) == 1);
+    cipher->epoch = epoch;
+    cipher->seals = seals;
+    return true;
+}
+
+static void start(struct dom_row_cipher *cipher, const struct dom_row_place *place,
+                  const uint8_t *header, const uint8_t *nonce)
+{
+    uint8_t aad[DOM_POLICY_NAME_BYTES_MAX + DOM_ROW_KEY_BYTES_MAX + DOM_ROW_HEADER_SIZE];
+    uint8_t *at = aad;
+    int len = 0;
+
+    DOM_ASSERT(place->region.len <= DOM_POLICY_NAME_BYTES_MAX);
+    DOM_ASSERT(place->key.len <= DOM_ROW_KEY_BYTES_MAX);
+    at = put_bytes(at, place->region);
+    at = put_bytes(at, place->key);
+    at = put_bytes(at, dom_slice_of(header, DOM_ROW_HEADER_SIZE));
+    DOM_ASSERT(EVP_CipherInit_ex(cipher->ctx, NULL, NULL, NULL, nonce, -1) == 1);
+    DOM_ASSERT(EVP_CipherUpdate(cipher->ctx, NULL, &len, aad, (int)(at - aad)) == 1);
+}
+
+size_t dom_row_seal(struct dom_row_cipher *cipher, const struct dom_row_place *place,
+                    const struct dom_row_header *header, struct dom_slice body, uint8_t *out)
+{
+    int len = 0;
+
+    dom_row_header_encode(header, out);
+    uint8_t *at = out + DOM_ROW_HEADER_SIZE;
+    if ((header->flags & DOM_ROW_PLAIN) != 0) {
+        return (size_t)(put_bytes(at, body) - out);
+    }
+    DOM_ASSERT(use_key(cipher, place->keys, header->epoch, true));
+    start(cipher, place, out, header->nonce);
+    DOM_ASSERT(EVP_CipherUpdate(cipher->ctx, at, &len, body.data, (int)body.len) == 1);
+    DOM_ASSERT((size_t)len == body.len);
+    DOM_ASSERT(EVP_CipherFinal_ex(cipher->ctx, at + len, &len) == 1);
+    DOM_ASSERT(EVP_CIPHER_CTX_ctrl(cipher->ctx, EVP_CTRL_GCM_GET_TAG, DOM_ROW_SEAL_SIZE,
+                                   at + body.len) == 1);
+    return DOM_ROW_HEADER_SIZE + body.len + DOM_ROW_SEAL_SIZE;
+}
+
+static enum dom_code open_sealed(struct dom_row_cipher *cipher, const struct dom_row_place *place,
+                                 const struct dom_row_header *header, struct dom_slice value,
+                                 uint8_t *out, size_t body_len, struct dom_error *err)
+{
+    uint8_t tag[DOM_ROW_SEAL_SIZE];
+    int len = 0;
+
+    if (!use_key(cipher, place->keys, header->epoch, false)) {
+        return DOM_FAIL(err, DOM_CORRUPT, "row sealed with data key %u, which the key file lacks",
+                        (unsigned)header->epoch);
+    }
+    memcpy(tag, value.data + value.len - sizeof(tag), sizeof(tag));
+    start(cipher, place, value.data, header->nonce);
+    DOM_ASSERT(EVP_CipherUpdate(cipher->ctx, out, &len, value.data + DOM_ROW_HEADER_SIZE,
+                                (int)body_len) == 1);
+    DOM_ASSERT(EVP_CIPHER_CTX_ctrl(cipher->ctx, EVP_CTRL_GCM_SET_TAG, sizeof(tag), tag) == 1);
+    if (EVP_CipherFinal_ex(cipher->ctx, out + len, &len) != 1) {
+        return DOM_FAIL(err, DOM_CORRUPT, "row does not authenticate: damaged or moved");
+    }
+    return DOM_OK;
+}
+
+enum dom_code dom_row_open(struct dom_row_cipher *cipher, const struct dom_row_place *place,
+                           struct dom_slice value, bool plain_allowed, struct dom_arena *arena,
+                           struct dom_row_header *header, struct dom_slice *body,
+                           struct dom_error *err)
+{
+    *body = (struct dom_slice){0};
+    enum dom_code rc = dom_row_header_parse(header, value, err);
+    if (rc != DOM_OK) {
+        return rc;
+    }
+    bool plain = (header->flags & DOM_ROW_PLAIN) != 0;
+    if (plain && !plain_allowed) {
+        return DOM_FAIL(err, DOM_CORRUPT, "row is not sealed");
+    }
+    size_t overhead = DOM_ROW_HEADER_SIZE + (plain ? 0 : DOM_ROW_SEAL_SIZE);
+    if (value.len < overhead || value.len > INT32_MAX) {
+        return DOM_FAIL(err, DOM_CORRUPT, "row of %zu bytes: too short or long", value.len);
+    }
+    size_t len = value.len - overhead;
+    uint8_t *out = dom_arena_alloc(arena, len);
+    if (out == NULL) {
+        return DOM_FAIL(err, DOM_RESOURCE, "row of %zu bytes: more than the request may have",
+                        len);
+    }
+    if (plain) {
+        memcpy(out, value.data + DOM_ROW_HEADER_SIZE, len);
+    } else {
+        rc = open_sealed(cipher, place, header, value, out, len, err);
+    }
+    if (rc == DOM_OK) {
+        *body = dom_slice_of(out, len);
+    }
+    return rc;
+}

@@ -1,0 +1,586 @@
+#include "store/replica/replicator.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "store/replica/replicator_internal.h"
+
+#define BACKOFF_FIRST_US UINT64_C(20000)
+#define BACKOFF_LAST_US UINT64_C(2000000)
+#define TRIM_ENTRIES 4096U
+#define TRIM_PAUSE_US UINT64_C(50000)
+
+static uint64_t now_us(void)
+{
+    return dom_clock_monotonic_us(dom_clock_system());
+}
+
+static struct dom_region *region_at(const struct dom_replicator *replicator, size_t number)
+{
+    return atomic_load(&replicator->host->regions[number]);
+}
+
+static size_t num_regions(const struct dom_replicator *replicator)
+{
+    return atomic_load(&replicator->host->num_regions);
+}
+
+/* ---- waiting operations (the lock is held) ------------------------------------------------- */
+
+static bool reached(const struct dom_replicator *replicator, struct dom_store_op *op)
+{
+    dom_store_set pending = op->internal.pending;
+
+    for (dom_store_set rest = pending; rest != 0; rest &= rest - 1) {
+        int number = __builtin_ctzll(rest);
+        const struct dom_replica_target *target = &replicator->targets[number];
+        if (target->known && target->position >= op->internal.seq) {
+            pending &= ~((dom_store_set)1 << number);
+        }
+    }
+    op->internal.pending = pending;
+    return pending == 0;
+}
+
+static void give_back(struct dom_store_op **chain, struct dom_store_op **last,
+                      struct dom_store_op *op, enum dom_code code, const char *message)
+{
+    op->code = code;
+    (void)snprintf(op->message, sizeof(op->message), "%s", message);
+    op->next = NULL;
+    if (*last == NULL) {
+        *chain = op;
+    } else {
+        (*last)->next = op;
+    }
+    *last = op;
+}
+
+/* Takes out those that are through or out of time. They are posted without the lock. */
+static struct dom_store_op *take_finished(struct dom_replicator *replicator, bool stopping,
+                                          struct dom_store_op **lastp)
+{
+    uint64_t now = dom_clock_monotonic_us(replicator->host->options.clock);
+    struct dom_store_op **at = &replicator->waiting;
+    struct dom_store_op *chain = NULL;
+
+    *lastp = NULL;
+    while (*at != NULL) {
+        struct dom_store_op *op = *at;
+        struct dom_store_op *next = op->internal.wait_next;
+        if (reached(replicator, op)) {
+            give_back(&chain, lastp, op, DOM_OK, "");
+        } else if (stopping) {
+            give_back(&chain, lastp, op, DOM_UNAVAILABLE,
+                      "written at home; the store stopped before every replica had it");
+        } else if (op->deadline_us <= now) {
+            give_back(&chain, lastp, op, DOM_DEADLINE,
+                      "written at home; not every replica had it before the deadline");
+        } else {
+            at = &op->internal.wait_next;
+            continue;
+        }
+        *at = next;
+    }
+    return chain;
+}
+
+static void post_finished(struct dom_replicator *replicator, bool stopping)
+{
+    struct dom_store_op *last = NULL;
+
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    struct dom_store_op *first = take_finished(replicator, stopping, &last);
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+    if (first != NULL) {
+        replicator->host->options.post(replicator->host->options.context, first, last);
+    }
+}
+
+/* ---- targets ------------------------------------------------------------------------------ */
+
+static void fail_target(struct dom_replicator *replicator, struct dom_replica_target *target,
+                        const char *reason)
+{
+    if (!target->failing) {
+        dom_log(DOM_LOG_WARN, "store.replica_fails", "home=%s target=%s reason=\"%s\"",
+                dom_region_name(replicator->home),
+                dom_region_name(region_at(replicator,
+                                          (size_t)(target - replicator->targets))),
+                reason);
+        target->failing = true;
+        target->backoff_us = BACKOFF_FIRST_US;
+    } else if (target->backoff_us < BACKOFF_LAST_US) {
+        target->backoff_us *= 2;
+    }
+    target->retry_us = now_us() + target->backoff_us;
+}
+
+static void advance_target(const struct dom_replicator *replicator,
+                           struct dom_replica_target *target, uint64_t position)
+{
+    target->failing = false;
+    target->retry_us = 0;
+    if (position > target->position) {
+        target->position = position;
+    }
+    if (target->position >= replicator->tail) {
+        target->caught_up_us = now_us();
+    }
+}
+
+/* On the target's commit thread. */
+static void shipment_done(struct dom_region_job *job)
+{
+    struct dom_replica_target *target = job->owner;
+    struct dom_replicator *replicator = target->replicator;
+
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    target->in_flight = false;
+    if (job->code == DOM_OK) {
+        advance_target(replicator, target, target->ships_to);
+    } else {
+        fail_target(replicator, target, dom_code_text(job->code));
+    }
+    DOM_ASSERT(pthread_cond_broadcast(&replicator->wake) == 0);
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+}
+
+/* A region that was opened since: how far it is. */
+static void learn_positions(struct dom_replicator *replicator)
+{
+    for (size_t i = 0; i < num_regions(replicator); i++) {
+        struct dom_replica_target *target = &replicator->targets[i];
+        struct dom_region *region = region_at(replicator, i);
+        struct dom_error err = {0};
+        uint64_t position = 0;
+        if (region == NULL || region == replicator->home || target->known) {
+            continue;
+        }
+        enum dom_code rc = dom_region_watermark(region, dom_region_name(replicator->home),
+                                                &position, &err);
+        DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+        if (rc == DOM_OK) {
+            target->known = true;
+            advance_target(replicator, target, position);
+        } else {
+            fail_target(replicator, target, err.message);
+        }
+        DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+    }
+}
+
+/* Those that can take something now and are as far as the one whose turn it is. */
+static dom_store_set pick_targets(struct dom_replicator *replicator, uint64_t *fromp)
+{
+    uint64_t now = now_us();
+    size_t count = num_regions(replicator);
+    dom_store_set ready = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        size_t number = (replicator->turn + i) % count;
+        const struct dom_replica_target *target = &replicator->targets[number];
+        if (!target->known || target->in_flight || target->position >= replicator->tail ||
+            target->retry_us > now) {
+            continue;
+        }
+        if (ready == 0) {
+            *fromp = target->position;
+            replicator->turn = (unsigned)(number + 1);
+        }
+        if (target->position == *fromp) {
+            ready |= (dom_store_set)1 << number;
+        }
+    }
+    return ready;
+}
+
+/* ---- a round ------------------------------------------------------------------------------ */
+
+static void ship(struct dom_replicator *replicator, dom_store_set ready, uint64_t to)
+{
+    for (; ready != 0; ready &= ready - 1) {
+        int number = __builtin_ctzll(ready);
+        struct dom_replica_target *target = &replicator->targets[number];
+        bool empty = target->job.num_items == 0;
+        DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+        if (empty) {
+            advance_target(replicator, target, to);
+        } else {
+            target->in_flight = true;
+            target->ships_to = to;
+        }
+        DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+        if (empty) {
+            continue;
+        }
+        struct dom_error err = {0};
+        target->job.type = DOM_JOB_APPLY;
+        target->job.source = dom_region_name(replicator->home);
+        target->job.watermark = to;
+        target->job.done = shipment_done;
+        target->job.owner = target;
+        if (dom_region_submit_job(region_at(replicator, (size_t)number), &target->job, &err) !=
+            DOM_OK) {
+            DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+            target->in_flight = false;
+            fail_target(replicator, target, err.message);
+            DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+        }
+    }
+}
+
+static bool any_in_flight(const struct dom_replicator *replicator)
+{
+    for (size_t i = 0; i < DOM_REGIONS_MAX; i++) {
+        if (replicator->targets[i].in_flight) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void await_shipments(struct dom_replicator *replicator)
+{
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    while (any_in_flight(replicator)) {
+        DOM_ASSERT(pthread_cond_wait(&replicator->wake, &replicator->lock) == 0);
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+}
+
+static void run_failed(struct dom_replicator *replicator, dom_store_set ready, enum dom_code rc,
+                       const char *message)
+{
+    if (rc == DOM_RESOURCE && replicator->run_max > 1) {
+        replicator->run_max /= 2; /* big rows: fewer at a time */
+        return;
+    }
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    for (; ready != 0; ready &= ready - 1) {
+        fail_target(replicator, &replicator->targets[__builtin_ctzll(ready)], message);
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+}
+
+static void do_round(struct dom_replicator *replicator, dom_store_set ready, uint64_t from)
+{
+    struct dom_error err = {0};
+    struct dom_run *run = malloc(sizeof(*run));
+
+    DOM_ASSERT(run != NULL);
+    enum dom_code rc = dom_run_read(replicator, from, run, &err);
+    if (rc == DOM_OK) {
+        rc = dom_run_project(replicator, run, ready, &err);
+    }
+    if (rc == DOM_OK) {
+        ship(replicator, ready, run->to);
+        await_shipments(replicator);
+        if (replicator->run_max < DOM_RUN_ENTRIES_MAX) {
+            replicator->run_max *= 2;
+        }
+    } else {
+        run_failed(replicator, ready, rc, err.message);
+    }
+    dom_arena_reset(&replicator->arena);
+    free(run);
+}
+
+/* ---- trimming ----------------------------------------------------------------------------- */
+
+/* Up to where no open target needs an entry. */
+static uint64_t least_position(struct dom_replicator *replicator)
+{
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    uint64_t least = replicator->tail;
+    for (size_t i = 0; i < num_regions(replicator); i++) {
+        struct dom_region *region = region_at(replicator, i);
+        const struct dom_replica_target *target = &replicator->targets[i];
+        if (region == NULL || region == replicator->home) {
+            continue;
+        }
+        uint64_t position = target->known ? target->position : 0;
+        least = position < least ? position : least;
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+    return least;
+}
+
+/* Entries for a peer that is not open here must stay until it is. */
+static uint64_t before_absent_peer(struct dom_replicator *replicator, uint64_t from, uint64_t to)
+{
+    struct dom_db *db = dom_region_db(replicator->home);
+    uint64_t absent = 0;
+    uint8_t key[8];
+
+    for (unsigned i = 0; i < DOM_PEERS_MAX; i++) {
+        if (dom_region_peer(replicator->home, i) == DOM_STORE_NO_REGION) {
+            absent |= (uint64_t)1 << i;
+        }
+    }
+    if (!dom_db_enter(db)) {
+        return from;
+    }
+    rocksdb_iterator_t *iter = dom_db_iter(db, DOM_DB_OUTBOX);
+    uint64_t good = from;
+    dom_put_u64be(key, from + 1);
+    rocksdb_iter_seek(iter, (const char *)key, sizeof(key));
+    bool stop = false;
+    while (!stop && rocksdb_iter_valid(iter)) {
+        struct dom_outbox_entry entry;
+        struct dom_slice at = dom_db_iter_key(iter);
+        uint64_t seq = at.len == 8 ? dom_get_u64be(at.data) : UINT64_MAX;
+        stop = seq > to || dom_outbox_decode(&entry, dom_db_iter_value(iter), NULL) != DOM_OK ||
+               (entry.targets & absent) != 0;
+        good = stop ? good : seq;
+        rocksdb_iter_next(iter);
+    }
+    if (!stop && dom_db_iter_check(iter, NULL) == DOM_OK) {
+        good = to;
+    }
+    rocksdb_iter_destroy(iter);
+    dom_db_leave(db);
+    return good;
+}
+
+/* Removes what is done with; *wakep is when to come again (UINT64_MAX: not). */
+static void trim(struct dom_replicator *replicator, uint64_t *wakep)
+{
+    uint64_t done = replicator->done;
+    uint64_t least = least_position(replicator);
+
+    *wakep = UINT64_MAX;
+    if (least > done) {
+        done = before_absent_peer(replicator, done, least);
+        dom_region_outbox_done(replicator->home, done);
+    }
+    uint64_t trimmed = replicator->trimmed;
+    uint64_t now = now_us();
+    if (done > trimmed && (done - trimmed >= TRIM_ENTRIES || now >= replicator->trim_after_us)) {
+        struct dom_error err = {0};
+        replicator->trim_after_us = now + TRIM_PAUSE_US;
+        if (dom_region_outbox_trim(replicator->home, done, &err) == DOM_OK) {
+            trimmed = done;
+        }
+    }
+    if (done > trimmed) {
+        *wakep = replicator->trim_after_us;
+    }
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    replicator->done = done;
+    replicator->trimmed = trimmed;
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+}
+
+/* ---- the thread --------------------------------------------------------------------------- */
+
+static void lower(uint64_t *at, uint64_t other)
+{
+    *at = other < *at ? other : *at;
+}
+
+/* The lock is held. */
+static bool has_unknown(const struct dom_replicator *replicator)
+{
+    uint64_t now = now_us();
+
+    for (size_t i = 0; i < num_regions(replicator); i++) {
+        struct dom_region *region = region_at(replicator, i);
+        const struct dom_replica_target *target = &replicator->targets[i];
+        if (region != NULL && region != replicator->home && !target->known &&
+            target->retry_us <= now) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* When something is to be done without anybody's call. The lock is held. */
+static uint64_t next_wake(const struct dom_replicator *replicator, uint64_t wake)
+{
+    uint64_t clock_now = dom_clock_monotonic_us(replicator->host->options.clock);
+    uint64_t now = now_us();
+
+    for (size_t i = 0; i < num_regions(replicator); i++) {
+        const struct dom_replica_target *target = &replicator->targets[i];
+        if (target->retry_us > 0 && (!target->known || target->position < replicator->tail)) {
+            lower(&wake, target->retry_us);
+        }
+    }
+    for (const struct dom_store_op *op = replicator->waiting; op != NULL;
+         op = op->internal.wait_next) {
+        if (op->deadline_us != UINT64_MAX) {
+            lower(&wake, now + (op->deadline_us > clock_now ? op->deadline_us - clock_now : 0));
+        }
+    }
+    return wake;
+}
+
+/* Waits until there is a round to do; 0: only look around again. */
+static dom_store_set wait_for_round(struct dom_replicator *replicator, uint64_t wake,
+                                    uint64_t *fromp, bool *stopp)
+{
+    dom_store_set ready = 0;
+
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    for (;;) {
+        *stopp = replicator->stopping;
+        if (*stopp || has_unknown(replicator)) {
+            break;
+        }
+        ready = pick_targets(replicator, fromp);
+        if (ready != 0) {
+            break;
+        }
+        uint64_t until = next_wake(replicator, wake);
+        if (until == UINT64_MAX) {
+            DOM_ASSERT(pthread_cond_wait(&replicator->wake, &replicator->lock) == 0);
+            continue;
+        }
+        struct timespec at = {.tv_sec = (time_t)(until / 1000000),
+                              .tv_nsec = (long)(until % 1000000) * 1000};
+        if (pthread_cond_timedwait(&replicator->wake, &replicator->lock, &at) == ETIMEDOUT) {
+            break;
+        }
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+    return ready;
+}
+
+static void *replicator_main(void *arg)
+{
+    struct dom_replicator *replicator = arg;
+    bool stop = false;
+
+    while (!stop) {
+        uint64_t wake = UINT64_MAX;
+        uint64_t from = 0;
+        trim(replicator, &wake);
+        dom_store_set ready = wait_for_round(replicator, wake, &from, &stop);
+        if (!stop && ready != 0) {
+            do_round(replicator, ready, from);
+        }
+        learn_positions(replicator);
+        post_finished(replicator, stop);
+    }
+    return NULL;
+}
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+enum dom_code dom_replicator_new(struct dom_replicator **replicatorp, struct dom_region_host *host,
+                                 struct dom_region *home, struct dom_error *err)
+{
+    pthread_condattr_t attr;
+
+    *replicatorp = NULL;
+    struct dom_replicator *replicator = calloc(1, sizeof(*replicator));
+    DOM_ASSERT(replicator != NULL);
+    replicator->host = host;
+    replicator->home = home;
+    replicator->run_max = DOM_RUN_ENTRIES_MAX;
+    replicator->tail = dom_region_outbox_tail(home);
+    dom_arena_init(&replicator->arena, NULL, 0, DOM_RUN_ARENA_BYTES_MAX);
+    for (size_t i = 0; i < DOM_REGIONS_MAX; i++) {
+        replicator->targets[i].replicator = replicator;
+    }
+    DOM_ASSERT(pthread_mutex_init(&replicator->lock, NULL) == 0);
+    DOM_ASSERT(pthread_condattr_init(&attr) == 0);
+    DOM_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    DOM_ASSERT(pthread_cond_init(&replicator->wake, &attr) == 0);
+    (void)pthread_condattr_destroy(&attr);
+    if (pthread_create(&replicator->thread, NULL, replicator_main, replicator) != 0) {
+        dom_replicator_destroy(replicator);
+        return DOM_FAIL(err, DOM_RESOURCE, "no thread for replication");
+    }
+    replicator->started = true;
+    *replicatorp = replicator;
+    return DOM_OK;
+}
+
+void dom_replicator_stop(struct dom_replicator *replicator)
+{
+    if (replicator == NULL || !replicator->started) {
+        return;
+    }
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    replicator->stopping = true;
+    DOM_ASSERT(pthread_cond_broadcast(&replicator->wake) == 0);
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+    DOM_ASSERT(pthread_join(replicator->thread, NULL) == 0);
+    replicator->started = false;
+}
+
+void dom_replicator_destroy(struct dom_replicator *replicator)
+{
+    if (replicator == NULL) {
+        return;
+    }
+    DOM_ASSERT(!replicator->started);
+    dom_row_cipher_cleanup(&replicator->cipher);
+    dom_arena_cleanup(&replicator->arena);
+    (void)pthread_mutex_destroy(&replicator->lock);
+    (void)pthread_cond_destroy(&replicator->wake);
+    free(replicator);
+}
+
+/* ---- asked from outside ------------------------------------------------------------------- */
+
+void dom_replicator_notify(struct dom_replicator *replicator, struct dom_store_op *sync)
+{
+    uint64_t tail = dom_region_outbox_tail(replicator->home);
+
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    uint64_t now = now_us();
+    for (size_t i = 0; i < num_regions(replicator) && tail > replicator->tail; i++) {
+        struct dom_replica_target *target = &replicator->targets[i];
+        if (target->known && target->position >= replicator->tail) {
+            target->caught_up_us = now; /* it had everything until just now */
+        }
+    }
+    replicator->tail = tail;
+    while (sync != NULL) {
+        struct dom_store_op *next = sync->internal.wait_next;
+        sync->internal.wait_next = replicator->waiting;
+        replicator->waiting = sync;
+        sync = next;
+    }
+    DOM_ASSERT(pthread_cond_broadcast(&replicator->wake) == 0);
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+}
+
+bool dom_replicator_idle(struct dom_replicator *replicator)
+{
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    uint64_t tail = dom_region_outbox_tail(replicator->home);
+    bool idle = replicator->tail >= tail && replicator->waiting == NULL &&
+                replicator->trimmed >= replicator->done;
+    for (size_t i = 0; i < num_regions(replicator) && idle; i++) {
+        struct dom_region *region = region_at(replicator, i);
+        const struct dom_replica_target *target = &replicator->targets[i];
+        idle = region == NULL || region == replicator->home ||
+               (target->known && target->position >= tail && !target->in_flight);
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+    return idle;
+}
+
+uint64_t dom_replicator_staleness_ms(struct dom_replicator *replicator, dom_store_region target)
+{
+    uint64_t staleness = UINT64_MAX;
+
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    const struct dom_replica_target *at = &replicator->targets[target];
+    if (at->known && at->position >= replicator->tail) {
+        staleness = 0;
+    } else if (at->caught_up_us != 0) {
+        staleness = (now_us() - at->caught_up_us) / 1000;
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+    return staleness;
+}

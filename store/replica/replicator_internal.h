@@ -1,0 +1,77 @@
+/* Private to store/replica. */
+#ifndef DOM_STORE_REPLICA_REPLICATOR_INTERNAL_H
+#define DOM_STORE_REPLICA_REPLICATOR_INTERNAL_H
+
+#include <pthread.h>
+
+#include "store/replica/outbox.h"
+#include "store/replica/replicator.h"
+
+#define DOM_RUN_ENTRIES_MAX 256U          /* outbox entries of one round */
+#define DOM_RUN_ARENA_BYTES_MAX (16U << 20)
+
+struct dom_replicator;
+
+/* One target's side. Under the replicator's lock, except `job` and `items`: the replicator
+ * thread's until submitted, the target's until done. */
+struct dom_replica_target {
+    struct dom_replicator *replicator;
+    bool known;           /* position read from the target */
+    bool in_flight;
+    bool failing;
+    uint64_t position;    /* has everything up to here */
+    uint64_t retry_us;
+    uint64_t backoff_us;
+    uint64_t caught_up_us; /* when everything that was committed then was there; 0: never */
+    uint64_t ships_to;    /* position after the job in flight */
+    struct dom_region_job job;
+    struct dom_apply_item *items;
+};
+
+struct dom_replicator {
+    struct dom_region_host *host;
+    struct dom_region *home;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool stopping;
+    bool started;
+    pthread_t thread;
+    struct dom_store_op *waiting; /* by internal.wait_next */
+    struct dom_replica_target targets[DOM_REGIONS_MAX];
+    uint64_t tail;                /* newest entry that notify told of */
+    uint64_t done;                /* all that are to have it have everything up to here */
+    uint64_t trimmed;             /* removed from the database up to here */
+    unsigned turn;                /* target whose turn it is */
+
+    /* The thread's own. */
+    struct dom_row_cipher cipher;
+    struct dom_arena arena; /* of the round: shipments in flight point into it */
+    size_t run_max;         /* entries of the next run; smaller after big rows */
+    uint64_t trim_after_us;
+};
+
+/* One record to carry: the newest of its entries in the run, for all targets that any named. */
+struct dom_run_record {
+    struct dom_slice key;
+    struct dom_slice sealed; /* of a delete */
+    bool is_delete;
+    uint64_t version;
+    dom_store_set targets;
+};
+
+struct dom_run {
+    uint64_t from;
+    uint64_t to; /* last entry read */
+    struct dom_run_record records[DOM_RUN_ENTRIES_MAX];
+    size_t num_records;
+};
+
+/* run.c */
+/* Reads entries after `from`. Memory from the arena. */
+enum dom_code dom_run_read(struct dom_replicator *replicator, uint64_t from, struct dom_run *run,
+                           struct dom_error *err) DOM_MUST_USE;
+/* Projects the run's records for the targets of `ready` into their shipments. */
+enum dom_code dom_run_project(struct dom_replicator *replicator, struct dom_run *run,
+                              dom_store_set ready, struct dom_error *err) DOM_MUST_USE;
+
+#endif

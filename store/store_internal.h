@@ -1,0 +1,45 @@
+/* Private to store/. */
+#ifndef DOM_STORE_STORE_INTERNAL_H
+#define DOM_STORE_STORE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "store/region/region.h"
+#include "store/replica/replicator.h"
+
+struct dom_store {
+    struct dom_region_host host; /* regions are in its array, in the order of opening */
+    int lock_fd;
+    char *data_dir;
+    char *key_dir;
+    char *audit_origin;
+    pthread_mutex_t open_lock; /* one opening at a time */
+    _Atomic(struct dom_replicator *) replicators[DOM_REGIONS_MAX];
+
+    /* The keeper: checkpoints. A second thread purges and expires, as compacting takes long. */
+    pthread_mutex_t keeper_lock;
+    pthread_cond_t keeper_wake;
+    bool stopping;
+    bool keeper_started;
+    bool purger_started;
+    bool woken_keeper;
+    bool woken_purger;
+    bool hurry; /* somebody settles: sign at once */
+    pthread_t keeper;
+    pthread_t purger;
+};
+
+/* One thread's ciphers, a region each. */
+struct dom_store_session {
+    struct dom_store *store;
+    struct dom_row_cipher ciphers[DOM_REGIONS_MAX];
+};
+
+/* The region, or NULL: asserts that the number was given by dom_store_open_region. */
+struct dom_region *dom_store_at(const struct dom_store *store, dom_store_region region);
+
+enum dom_code dom_store_start_keeper(struct dom_store *store, struct dom_error *err) DOM_MUST_USE;
+void dom_store_stop_keeper(struct dom_store *store);
+void dom_store_wake_keeper(void *store);
+
+#endif

@@ -1,0 +1,304 @@
+#include "tests/store/region/harness.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+
+static void post(void *context, struct dom_store_op *first, struct dom_store_op *last)
+{
+    struct harness *h = context;
+
+    (void)last;
+    assert_int_equal(pthread_mutex_lock(&h->lock), 0);
+    while (first != NULL) {
+        struct dom_store_op *next = first->next;
+        *(bool *)first->owner = true;
+        first = next;
+    }
+    assert_int_equal(pthread_cond_broadcast(&h->wake), 0);
+    assert_int_equal(pthread_mutex_unlock(&h->lock), 0);
+}
+
+static dom_store_set field_regions(void *context, struct dom_slice kind, const char *home,
+                                   struct dom_slice field)
+{
+    (void)context;
+    (void)kind;
+    (void)home;
+    if (field.data[0] == 'p') {
+        return ~(dom_store_set)0;
+    }
+    if (field.data[0] >= '0' && field.data[0] <= '7') {
+        return (dom_store_set)1 << (field.data[0] - '0');
+    }
+    return 0;
+}
+
+static void audit_state(void *context, dom_store_region region, bool writable)
+{
+    struct harness *h = context;
+
+    (void)region;
+    assert_int_equal(pthread_mutex_lock(&h->lock), 0);
+    if (writable) {
+        h->audit_up++;
+    } else {
+        h->audit_down++;
+    }
+    assert_int_equal(pthread_cond_broadcast(&h->wake), 0);
+    assert_int_equal(pthread_mutex_unlock(&h->lock), 0);
+}
+
+static int64_t wall_ms(const struct dom_clock *clock)
+{
+    const struct harness *h = clock->impl;
+
+    return h->wall_ms != 0 ? h->wall_ms : dom_clock_wall_ms(dom_clock_system());
+}
+
+static uint64_t monotonic_us(const struct dom_clock *clock)
+{
+    (void)clock;
+    return dom_clock_monotonic_us(dom_clock_system());
+}
+
+void harness_init(struct harness *h)
+{
+    memset(h, 0, sizeof(*h));
+    const char *tmp = getenv("TEST_TMPDIR");
+    (void)snprintf(h->dir, sizeof(h->dir), "%s/dom-store-XXXXXX", tmp == NULL ? "/tmp" : tmp);
+    assert_non_null(mkdtemp(h->dir));
+    assert_int_equal(pthread_mutex_init(&h->lock, NULL), 0);
+    assert_int_equal(pthread_cond_init(&h->wake, NULL), 0);
+    dom_arena_init(&h->arena, NULL, 0, 64U << 20);
+    h->clock = (struct dom_clock){.wall_ms = wall_ms, .monotonic_us = monotonic_us, .impl = h};
+    h->options = (struct dom_store_options){.data_dir = h->dir,
+                                            .audit_origin = "log.example/test",
+                                            .clock = &h->clock,
+                                            .post = post,
+                                            .field_regions = field_regions,
+                                            .audit_state = audit_state,
+                                            .context = h};
+    dom_log_set_level(DOM_LOG_ERROR);
+}
+
+void harness_open(struct harness *h, size_t num_regions)
+{
+    char name[8];
+
+    if (dom_store_new(&h->store, &h->options, &h->err) != DOM_OK) {
+        fail_msg("dom_store_new: %s", h->err.message);
+    }
+    for (size_t i = 0; i < num_regions; i++) {
+        (void)snprintf(name, sizeof(name), "r%zu", i);
+        if (dom_store_open_region(h->store, &h->regions[i], name, &h->err) != DOM_OK) {
+            fail_msg("open %s: %s", name, h->err.message);
+        }
+    }
+    assert_int_equal(dom_store_session_new(&h->session, h->store, &h->err), DOM_OK);
+}
+
+void harness_close(struct harness *h)
+{
+    dom_store_session_destroy(h->session);
+    dom_store_destroy(h->store);
+    h->session = NULL;
+    h->store = NULL;
+}
+
+void harness_remove_tree(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry = NULL;
+
+    if (dir == NULL) {
+        (void)unlink(path);
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        char child[1024];
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
+            continue;
+        }
+        (void)snprintf(child, sizeof(child), "%s/%s", path, entry->d_name);
+        if (entry->d_type == DT_DIR) {
+            harness_remove_tree(child);
+        } else {
+            (void)unlink(child);
+        }
+    }
+    (void)closedir(dir);
+    (void)rmdir(path);
+}
+
+void harness_cleanup(struct harness *h)
+{
+    harness_close(h);
+    dom_arena_cleanup(&h->arena);
+    harness_remove_tree(h->dir);
+    (void)pthread_mutex_destroy(&h->lock);
+    (void)pthread_cond_destroy(&h->wake);
+}
+
+static void op_init(struct op_spec *spec, enum dom_store_op_type type, dom_store_region region)
+{
+    memset(spec, 0, sizeof(*spec));
+    spec->op.type = type;
+    spec->op.region = region;
+    spec->op.deadline_us = UINT64_MAX;
+    spec->op.entries = spec->entries;
+    spec->op.receipts = spec->receipts;
+    spec->op.fields = spec->fields;
+    spec->op.no_border = true;
+    spec->op.kind = DOM_SLICE_LIT("user");
+    memcpy(spec->op.home, "DE", 3);
+}
+
+void op_put(struct op_spec *spec, dom_store_region region, const char *id, ...)
+{
+    va_list args;
+    const char *pair = NULL;
+
+    op_init(spec, DOM_STORE_PUT, region);
+    spec->op.id = dom_slice_str(id);
+    va_start(args, id);
+    while ((pair = va_arg(args, const char *)) != NULL) {
+        const char *equals = strchr(pair, '=');
+        assert_non_null(equals);
+        assert_true(spec->op.num_fields < DOM_ARRAY_LEN(spec->fields));
+        struct dom_store_field *field = &spec->fields[spec->op.num_fields++];
+        field->name = dom_slice_of(pair, (size_t)(equals - pair));
+        field->value = dom_slice_str(equals + 1);
+    }
+    va_end(args);
+}
+
+void op_delete(struct op_spec *spec, dom_store_region region, const char *id)
+{
+    op_init(spec, DOM_STORE_DELETE, region);
+    spec->op.id = dom_slice_str(id);
+}
+
+void op_entry(struct op_spec *spec, const char *entry)
+{
+    spec->entries[spec->op.num_entries++] = dom_slice_str(entry);
+    spec->op.no_border = false;
+}
+
+void op_append(struct op_spec *spec, dom_store_region region, const char *entry)
+{
+    op_init(spec, DOM_STORE_APPEND, region);
+    op_entry(spec, entry);
+}
+
+void harness_run_all(struct harness *h, struct op_spec *specs, size_t count)
+{
+    bool *done = calloc(count, sizeof(*done));
+
+    assert_non_null(done);
+    for (size_t i = 0; i < count; i++) {
+        specs[i].op.owner = &done[i];
+        if (dom_store_submit(h->store, &specs[i].op, &h->err) != DOM_OK) {
+            fail_msg("submit: %s", h->err.message);
+        }
+    }
+    assert_int_equal(pthread_mutex_lock(&h->lock), 0);
+    for (size_t i = 0; i < count; i++) {
+        while (!done[i]) {
+            assert_int_equal(pthread_cond_wait(&h->wake, &h->lock), 0);
+        }
+    }
+    assert_int_equal(pthread_mutex_unlock(&h->lock), 0);
+    free(done);
+}
+
+enum dom_code harness_run(struct harness *h, struct op_spec *spec)
+{
+    harness_run_all(h, spec, 1);
+    return spec->op.code;
+}
+
+uint64_t harness_put(struct harness *h, dom_store_region region, const char *id, const char *value)
+{
+    struct op_spec spec;
+    char pair[512];
+
+    (void)snprintf(pair, sizeof(pair), "p_value=%s", value);
+    op_put(&spec, region, id, pair, NULL);
+    if (harness_run(h, &spec) != DOM_OK) {
+        fail_msg("put %s: %s", id, spec.op.message);
+    }
+    return spec.op.version;
+}
+
+enum dom_code harness_get(struct harness *h, dom_store_region region, const char *id,
+                          struct dom_store_row *row)
+{
+    dom_arena_reset(&h->arena);
+    dom_error_clear(&h->err);
+    return dom_store_get(h->session, region, DOM_SLICE_LIT("user"), dom_slice_str(id), &h->arena,
+                         row, &h->err);
+}
+
+const char *harness_field(struct harness *h, dom_store_region region, const char *id,
+                          const char *field)
+{
+    struct dom_store_row row;
+
+    if (harness_get(h, region, id, &row) != DOM_OK) {
+        return NULL;
+    }
+    for (size_t i = 0; i < row.num_fields; i++) {
+        if (dom_slice_eq_str(row.fields[i].name, field)) {
+            return dom_arena_dup(&h->arena, row.fields[i].value);
+        }
+    }
+    return NULL;
+}
+
+void harness_settle(struct harness *h)
+{
+    assert_true(dom_store_settle(h->store, 20000));
+}
+
+static size_t grep_tree(const char *path, struct dom_slice needle)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry = NULL;
+    size_t found = 0;
+
+    if (dir == NULL) {
+        struct dom_buffer bytes = {0};
+        if (dom_file_read(&bytes, path, 256U << 20, NULL) == DOM_OK && bytes.len > 0 &&
+            memmem(bytes.data, bytes.len, needle.data, needle.len) != NULL) {
+            found = 1;
+        }
+        dom_buffer_cleanup(&bytes);
+        return found;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        char child[1024];
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
+            continue;
+        }
+        (void)snprintf(child, sizeof(child), "%s/%s", path, entry->d_name);
+        found += grep_tree(child, needle);
+    }
+    (void)closedir(dir);
+    return found;
+}
+
+size_t harness_grep(const struct harness *h, const char *below, const char *needle)
+{
+    char path[512];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", h->dir, below);
+    return grep_tree(path, dom_slice_str(needle));
+}
