@@ -186,6 +186,21 @@ dom_policy_set dom_policy_kind_classes(const struct dom_policy *policy, dom_poli
     return info == NULL ? 0 : info->classes;
 }
 
+size_t dom_policy_kind_num_fields(const struct dom_policy *policy, dom_policy_id kind)
+{
+    const struct dom_kind *info = kind_of(policy, kind);
+
+    return info == NULL ? 0 : info->fields.num;
+}
+
+const char *dom_policy_kind_field_name(const struct dom_policy *policy, dom_policy_id kind,
+                                       size_t index)
+{
+    const struct dom_kind *info = kind_of(policy, kind);
+
+    return info == NULL || index >= info->fields.num ? "" : info->fields.names[index];
+}
+
 const char *dom_policy_kind_subject(const struct dom_policy *policy, dom_policy_id kind)
 {
     const struct dom_kind *info = kind_of(policy, kind);

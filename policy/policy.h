@@ -121,6 +121,10 @@ enum dom_policy_field_verdict dom_policy_field_class(const struct dom_policy *po
                                                      dom_policy_id *class_p);
 /* The classes of the kind's declared fields, with unknown_field's when it has one. */
 dom_policy_set dom_policy_kind_classes(const struct dom_policy *policy, dom_policy_id kind);
+/* The kind's declared fields, in the order of the policy. "" past the end. */
+size_t dom_policy_kind_num_fields(const struct dom_policy *policy, dom_policy_id kind);
+const char *dom_policy_kind_field_name(const struct dom_policy *policy, dom_policy_id kind,
+                                       size_t index);
 /* The kind's `subject` field: whose person the record is about; "" when the kind has none (then
  * the record id itself counts as the subject). */
 const char *dom_policy_kind_subject(const struct dom_policy *policy, dom_policy_id kind);

@@ -10,6 +10,7 @@
 #include "policy/expect.h"
 #include "policy/policy.h"
 #include "tools/command.h"
+#include "tools/policy_where.h"
 
 static const char s_help[] =
     "NAME\n"
@@ -20,11 +21,13 @@ static const char s_help[] =
     "    domicile policy explain FILE --op OP --service S --purpose P --kind K --home CC\n"
     "        --caller REGION [--serves REGION] [--date DATE] [--fields A,B] [--format text|json]\n"
     "    domicile policy test FILE_test.cfg... [--format text|json|tap] [--coverage]\n"
+    "    domicile policy where FILE [--kind K] [--home CC] [--date DATE] [--format text|json]\n"
     "\n"
     "DESCRIPTION\n"
     "    check    reads the file as the router would and prints every finding with its place.\n"
     "    explain  decides one request and says why, in six lines.\n"
     "    test     runs the cases of test files and prints those that fail.\n"
+    "    where    says where each class of each home's data may lie.\n"
     "\n"
     "    domicile policy VERB --help tells more. The language is described in docs/POLICY.md.\n"
     "\n"
@@ -426,10 +429,10 @@ int dom_policy_command(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } verbs[] = {{"check", check}, {"explain", explain}, {"test", test}};
+    } verbs[] = {{"check", check}, {"explain", explain}, {"test", test}, {"where", dom_policy_where}};
 
     if (argc < 2) {
-        return usage("needs a verb: check, explain or test", "");
+        return usage("needs a verb: check, explain, test or where", "");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         (void)fputs(s_help, stdout);

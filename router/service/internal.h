@@ -1,0 +1,146 @@
+/* Private to router/service: the router's parts and what its handlers share. */
+#ifndef DOM_ROUTER_SERVICE_INTERNAL_H
+#define DOM_ROUTER_SERVICE_INTERNAL_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/buffer.h"
+#include "router/core/answer.h"
+#include "router/core/request.h"
+#include "router/core/snapshot.h"
+#include "router/core/trail.h"
+#include "router/metrics/metrics.h"
+#include "router/rpc/server.h"
+#include "router/service/limit.h"
+#include "router/service/router.h"
+#include "router/service/worker.h"
+#include "store/store.h"
+
+#define DOM_BUILD_NAME "domicile/0.1.0"
+
+/* The policy in force and how the last reload went. Guarded by `lock`; the I/O thread and the
+ * store's threads take references. */
+struct dom_policy_holder {
+    pthread_mutex_t lock;
+    struct dom_snapshot *current;
+    uint64_t reloads_failed;
+    char last_failure[512];
+};
+
+#define DOM_RANDOM_POOL 4096U
+
+struct dom_router {
+    struct dom_router_options options;
+    const struct dom_clock *clock;
+    struct dom_store *store;
+    struct dom_rpc_server *server;
+    struct dom_policy_holder holder;
+    _Atomic int64_t policy_index[DOM_REGIONS_MAX]; /* by store region: entry of the policy in force */
+    atomic_uint closed_logs;                       /* regions whose audit log cannot be written */
+
+    /* The I/O thread's own. */
+    struct dom_store_session *session;
+    struct dom_buffer scratch;  /* one answer at a time */
+    struct dom_buffer scratch2; /* one entry at a time */
+    struct dom_limit_table limits;
+    uint8_t random[DOM_RANDOM_POOL];
+    size_t random_left;
+
+    struct dom_metrics *metrics; /* NULL: none asked for */
+    struct dom_worker worker;   /* scans and other long reads, policy reloads */
+};
+
+/* ---- the policy in force (any thread) ---- */
+struct dom_snapshot *dom_holder_get(struct dom_policy_holder *holder);
+/* Loads the file, opens new regions, puts it in force and writes the activation to every log
+ * (waits for that). *changedp: false when the same bytes were in force. Not on the I/O thread. */
+enum dom_code dom_router_load_policy(struct dom_router *router, bool *changedp,
+                                     struct dom_findings *findings,
+                                     struct dom_error *err) DOM_MUST_USE;
+
+/* ---- shared by handlers (I/O thread) ---- */
+
+/* What every handler starts with; lives in the call's arena until released. */
+struct dom_turn {
+    struct dom_router *router;
+    struct dom_rpc_call *call;
+    struct dom_arena *arena;
+    struct dom_snapshot *snapshot; /* one reference */
+    struct dom_caller caller;
+    int64_t now_ms;
+    uint64_t start_us;
+    struct dom_refusal refusal;
+};
+
+/* Zeroes and fills the turn. On an error the call has been failed. */
+bool dom_turn_begin(struct dom_turn *turn, struct dom_rpc_call *call, struct dom_router *router);
+void dom_turn_release(struct dom_turn *turn);
+/* Fails the call with turn->refusal and releases. */
+void dom_turn_refuse(struct dom_turn *turn);
+/* The same with the decision's place: rule, policy version, home and caller region. */
+void dom_turn_refuse_decision(struct dom_turn *turn, const struct dom_access *access);
+/* Fails a call whose bytes could not be decoded, before there is a turn. */
+void dom_call_undecodable(struct dom_rpc_call *call);
+/* An arena allocation for the turn; NULL after having refused the call. */
+void *dom_turn_calloc(struct dom_turn *turn, size_t count, size_t size);
+/* Sends the bytes and releases. */
+void dom_turn_answer(struct dom_turn *turn, struct dom_slice bytes);
+/* A protobuf-c allocator over the arena. */
+ProtobufCAllocator dom_turn_allocator(struct dom_turn *turn);
+
+static inline struct dom_slice dom_pb_slice(ProtobufCBinaryData data)
+{
+    return dom_slice_of(data.data, data.len);
+}
+
+/* An operation of the store on behalf of a call, and what to do when it is done (I/O thread). */
+struct dom_async {
+    struct dom_store_op op;   /* op.owner is set by dom_async_submit */
+    struct dom_rpc_work work;
+    void (*done)(struct dom_async *async);
+    void *owner;
+};
+enum dom_code dom_async_submit(struct dom_router *router, struct dom_async *async,
+                               struct dom_error *err) DOM_MUST_USE;
+
+void dom_router_random(struct dom_router *router, void *out, size_t len);
+
+/* Encodes the access as an entry for the log of `access->served` and copies it into the arena. */
+enum dom_code dom_turn_entry(struct dom_turn *turn, struct dom_slice *entryp,
+                             const struct dom_access *access, const char *op,
+                             struct dom_slice kind, struct dom_slice id,
+                             const struct dom_slice *fields, size_t num_fields, uint64_t bytes,
+                             uint64_t count, dom_store_set replicas_abroad) DOM_MUST_USE;
+
+/* Makes the denied access durable in the log, then fails the call with the decision. The call goes
+ * async. With no log to write to, it fails at once. */
+void dom_turn_deny(struct dom_turn *turn, struct dom_access *access, const char *op,
+                   struct dom_slice kind, struct dom_slice id, const struct dom_slice *fields,
+                   size_t num_fields, bool hidden);
+
+/* The store region that leads the placement, or any open region of the policy when that is not
+ * open: where an entry about this home can lie. */
+dom_store_region dom_turn_log_region(const struct dom_turn *turn,
+                                     const struct dom_policy_placement *placement);
+
+/* The metrics page; on the HTTP library's thread. */
+void dom_router_render_metrics(void *context, struct dom_buffer *out);
+
+/* ---- handlers ---- */
+void dom_handle_get(struct dom_rpc_call *call, void *context);
+void dom_handle_batch_get(struct dom_rpc_call *call, void *context);
+void dom_handle_put(struct dom_rpc_call *call, void *context);
+void dom_handle_delete(struct dom_rpc_call *call, void *context);
+void dom_handle_list(struct dom_rpc_call *call, void *context);
+void dom_handle_explain(struct dom_rpc_call *call, void *context);
+void dom_handle_get_policy(struct dom_rpc_call *call, void *context);
+void dom_handle_get_policy_status(struct dom_rpc_call *call, void *context);
+void dom_handle_reload_policy(struct dom_rpc_call *call, void *context);
+void dom_handle_list_entries(struct dom_rpc_call *call, void *context);
+void dom_handle_get_checkpoint(struct dom_rpc_call *call, void *context);
+void dom_handle_prove_inclusion(struct dom_rpc_call *call, void *context);
+void dom_handle_prove_consistency(struct dom_rpc_call *call, void *context);
+
+#endif

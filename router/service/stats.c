@@ -1,0 +1,99 @@
+/* What Prometheus sees. One place names every metric; docs/OPERATIONS.md explains them. */
+#include <inttypes.h>
+
+#include "router/metrics/metrics.h"
+#include "router/service/internal.h"
+
+struct store_metric {
+    const char *name;
+    const char *type;
+    const char *help;
+    size_t offset; /* of a uint64_t in struct dom_store_stats */
+};
+
+#define STORE(field) offsetof(struct dom_store_stats, field)
+#define RPC(field) offsetof(struct dom_rpc_stats, field)
+
+static const struct store_metric s_store[] = {
+    {"domicile_store_fsyncs_total", "counter", "Group commits made durable.", STORE(commits)},
+    {"domicile_store_writes_total", "counter", "Records written or deleted at home.",
+     STORE(writes)},
+    {"domicile_store_applied_total", "counter", "Rows applied as replicas.", STORE(applied)},
+    {"domicile_store_outbox", "gauge", "Replication jobs owed now.", STORE(outbox)},
+    {"domicile_store_purges_total", "counter", "Physical purges of deleted bytes.", STORE(purges)},
+    {"domicile_store_batch_bytes_total", "counter", "Bytes put into write batches.",
+     STORE(bytes_written)},
+    {"domicile_audit_entries_total", "counter", "Audit entries made durable.", STORE(entries)},
+    {"domicile_audit_checkpoints_total", "counter", "Checkpoints signed.", STORE(checkpoints)},
+};
+
+static const struct store_metric s_rpc[] = {
+    {"domicile_rpc_calls_started_total", "counter", "Calls taken.", RPC(calls_started)},
+    {"domicile_rpc_calls_finished_total", "counter", "Calls ended.", RPC(calls_finished)},
+    {"domicile_rpc_calls_rejected_total", "counter", "Calls refused over the in-flight limit.",
+     RPC(calls_rejected)},
+    {"domicile_rpc_calls_cancelled_total", "counter", "Calls whose caller had gone.",
+     RPC(calls_cancelled)},
+    {"domicile_rpc_calls_unknown_total", "counter", "Calls of methods that do not exist.",
+     RPC(calls_unknown)},
+    {"domicile_rpc_in_flight", "gauge", "Calls being worked on.", RPC(in_flight)},
+    {"domicile_rpc_received_bytes_total", "counter", "Request bytes.", RPC(bytes_received)},
+    {"domicile_rpc_sent_bytes_total", "counter", "Answer bytes.", RPC(bytes_sent)},
+};
+
+static uint64_t at(const void *stats, size_t offset)
+{
+    uint64_t value = 0;
+
+    memcpy(&value, (const char *)stats + offset, sizeof(value));
+    return value;
+}
+
+static void render_store(struct dom_router *router, struct dom_buffer *out)
+{
+    size_t num_regions = dom_store_num_regions(router->store);
+
+    for (size_t m = 0; m < DOM_ARRAY_LEN(s_store); m++) {
+        dom_metrics_family(out, s_store[m].name, s_store[m].type, s_store[m].help);
+        for (size_t i = 0; i < num_regions; i++) {
+            struct dom_store_stats stats = {0};
+            dom_store_stats(router->store, (dom_store_region)i, &stats);
+            dom_buffer_printf(out, "%s{region=\"%s\"} %" PRIu64 "\n", s_store[m].name,
+                              dom_store_region_name(router->store, (dom_store_region)i),
+                              at(&stats, s_store[m].offset));
+        }
+    }
+}
+
+void dom_router_render_metrics(void *context, struct dom_buffer *out)
+{
+    struct dom_router *router = context;
+    struct dom_rpc_stats stats = {0};
+
+    dom_rpc_server_stats(router->server, &stats);
+    for (size_t m = 0; m < DOM_ARRAY_LEN(s_rpc); m++) {
+        dom_metrics_family(out, s_rpc[m].name, s_rpc[m].type, s_rpc[m].help);
+        dom_buffer_printf(out, "%s %" PRIu64 "\n", s_rpc[m].name, at(&stats, s_rpc[m].offset));
+    }
+    render_store(router, out);
+    struct dom_snapshot *snapshot = dom_holder_get(&router->holder);
+    const struct dom_policy_info *info = dom_policy_info(snapshot->policy);
+    dom_metrics_family(out, "domicile_policy_version", "gauge", "Version of the policy in force.");
+    dom_buffer_printf(out, "domicile_policy_version{policy=\"%s\"} %" PRId64 "\n", info->name,
+                      info->version);
+    dom_metrics_family(out, "domicile_policy_expires_timestamp_seconds", "gauge",
+                       "When the policy in force expires.");
+    dom_buffer_printf(out, "domicile_policy_expires_timestamp_seconds %" PRId64 "\n",
+                      info->expires_ms / 1000);
+    dom_snapshot_unref(snapshot);
+    (void)pthread_mutex_lock(&router->holder.lock);
+    uint64_t failed = router->holder.reloads_failed;
+    (void)pthread_mutex_unlock(&router->holder.lock);
+    dom_metrics_family(out, "domicile_policy_reloads_failed_total", "counter",
+                       "Policy reloads that were refused.");
+    dom_buffer_printf(out, "domicile_policy_reloads_failed_total %" PRIu64 "\n", failed);
+    dom_metrics_family(out, "domicile_audit_logs_closed", "gauge",
+                       "Regions whose audit log cannot be written now.");
+    dom_buffer_printf(out, "domicile_audit_logs_closed %u\n",
+                      atomic_load_explicit(&router->closed_logs, memory_order_relaxed));
+}

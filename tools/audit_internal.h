@@ -1,0 +1,53 @@
+/* What the files of `domicile audit` share. One thread. */
+#ifndef DOM_TOOLS_AUDIT_INTERNAL_H
+#define DOM_TOOLS_AUDIT_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "store/audit/checkpoint.h"
+#include "store/audit/export.h"
+#include "store/audit/note.h"
+
+#define DOM_AUDIT_KEYS_MAX 16U
+
+struct dom_audit_args {
+    const char *verb;
+    const char *log;        /* --log */
+    const char *file;       /* the argument that is no option */
+    const char *old;        /* --old */
+    const char *out;        /* --out */
+    const char *manifest;   /* --manifest */
+    const char *sign_key;   /* --sign-key */
+    const char *id;         /* --id */
+    uint64_t index;         /* --index */
+    bool has_index;
+    uint64_t lines;         /* -n */
+    int64_t skew_ms;        /* --skew */
+    bool follow;            /* --follow */
+    bool json;              /* --format json */
+    struct dom_export_filter filter; /* --from, --to, --first, --end, --where */
+    struct dom_note_key keys[DOM_AUDIT_KEYS_MAX]; /* --key, --key-file, or the log's own */
+    size_t num_keys;
+    bool own_key; /* the key came from the log's own folder */
+};
+
+/* "domicile audit VERB: message" on stderr; returns DOM_EXIT_FAILED. */
+int dom_audit_complain(const struct dom_audit_args *args, const struct dom_error *err);
+
+/* Takes the log's own vkey when no key was given. Errors: IO, PARSE. */
+enum dom_code dom_audit_need_key(struct dom_audit_args *args, struct dom_error *err) DOM_MUST_USE;
+
+/* The folder's checkpoint: its bytes, and what it says once it is checked. */
+enum dom_code dom_audit_open_log(struct dom_audit_args *args, struct dom_buffer *bytes,
+                                 struct dom_checkpoint *checkpoint,
+                                 struct dom_error *err) DOM_MUST_USE;
+
+/* Verbs that are in files of their own; each returns an exit code. */
+int dom_audit_export(struct dom_audit_args *args);
+int dom_audit_tail(struct dom_audit_args *args);
+int dom_audit_verify(struct dom_audit_args *args);
+
+#endif

@@ -1,0 +1,154 @@
+/* domicile audit verify. */
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/encode.h"
+#include "base/file.h"
+#include "store/audit/verify.h"
+#include "tools/audit_internal.h"
+#include "tools/command.h"
+
+#define PROGRESS_AFTER_US 1000000U
+#define PROGRESS_EVERY_US 200000U
+
+struct progress {
+    uint64_t begin_us;
+    uint64_t shown_us; /* 0: nothing shown yet */
+};
+
+/* Only for a person who waits: a terminal, and more than a second. */
+static void show_progress(void *arg, uint64_t done, uint64_t total)
+{
+    struct progress *p = arg;
+    uint64_t now = dom_clock_monotonic_us(dom_clock_system());
+
+    if (now - p->begin_us < PROGRESS_AFTER_US || now - p->shown_us < PROGRESS_EVERY_US) {
+        return;
+    }
+    p->shown_us = now;
+    (void)fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " entries (%" PRIu64 "%%)", done, total,
+                  done * 100 / total);
+    (void)fflush(stderr);
+}
+
+static const char *const s_own_key = "key: from the log's own folder, not independent";
+
+static void print_text(const struct dom_audit_args *args, const struct dom_verify_result *r,
+                       bool sound)
+{
+    char root[2 * DOM_HASH_SIZE + 1];
+
+    dom_hex_encode(root, dom_hash_slice(&r->root));
+    (void)printf("%s origin=%s size=%" PRIu64 " root=%s tiles %" PRIu64 "/%" PRIu64
+                 " bundles %" PRIu64 "/%" PRIu64 " entries %" PRIu64 "/%" PRIu64 "\n",
+                 sound ? "OK" : "TAMPERED", r->origin, r->head.size, root, r->num_tiles_good,
+                 r->num_tiles, r->num_bundles_good, r->num_bundles, r->num_entries_good,
+                 r->num_entries);
+    if (!sound && r->bad_index != DOM_VERIFY_NO_INDEX) {
+        (void)printf("first: index %" PRIu64 ", file %s: %s\n", r->bad_index, r->bad_path, r->why);
+    } else if (!sound) {
+        (void)printf("first: file %s: %s\n", r->bad_path, r->why);
+    }
+    if (r->old_checked) {
+        (void)printf("old checkpoint: size %" PRIu64 " is the beginning of this log\n",
+                     r->old_size);
+    }
+    if (args->own_key) {
+        (void)printf("%s\n", s_own_key);
+    }
+    if (r->num_backwards > 0) {
+        (void)printf("note: %" PRIu64 " times go backwards by over %" PRId64
+                     " ms, first at index %" PRIu64 "\n",
+                     r->num_backwards, args->skew_ms, r->first_backwards);
+    }
+    if (r->files_beyond) {
+        (void)printf("note: the folder holds entries that its checkpoint does not cover\n");
+    }
+}
+
+static json_t *number(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static void print_json(const struct dom_audit_args *args, const struct dom_verify_result *r,
+                       bool sound)
+{
+    char root[2 * DOM_HASH_SIZE + 1];
+    json_t *json = json_object();
+
+    dom_hex_encode(root, dom_hash_slice(&r->root));
+    (void)json_object_set_new(json, "ok", json_boolean(sound));
+    (void)json_object_set_new(json, "origin", json_string(r->origin));
+    (void)json_object_set_new(json, "size", number(r->head.size));
+    (void)json_object_set_new(json, "root", json_string(root));
+    (void)json_object_set_new(json, "signature", json_boolean(r->signature_good));
+    (void)json_object_set_new(json, "independent_key", json_boolean(!args->own_key));
+    (void)json_object_set_new(json, "tiles", number(r->num_tiles));
+    (void)json_object_set_new(json, "tiles_good", number(r->num_tiles_good));
+    (void)json_object_set_new(json, "bundles", number(r->num_bundles));
+    (void)json_object_set_new(json, "bundles_good", number(r->num_bundles_good));
+    (void)json_object_set_new(json, "entries", number(r->num_entries));
+    (void)json_object_set_new(json, "entries_good", number(r->num_entries_good));
+    (void)json_object_set_new(json, "findings", number(r->num_findings));
+    (void)json_object_set_new(json, "backwards", number(r->num_backwards));
+    (void)json_object_set_new(json, "files_beyond", json_boolean(r->files_beyond));
+    if (r->old_checked) {
+        (void)json_object_set_new(json, "old_size", number(r->old_size));
+    }
+    if (!sound) {
+        if (r->bad_index != DOM_VERIFY_NO_INDEX) {
+            (void)json_object_set_new(json, "bad_index", number(r->bad_index));
+        }
+        (void)json_object_set_new(json, "bad_file", json_string(r->bad_path));
+        (void)json_object_set_new(json, "why", json_string(r->why));
+    }
+    (void)json_dumpf(json, stdout, JSON_COMPACT | JSON_SORT_KEYS);
+    (void)putchar('\n');
+    json_decref(json);
+}
+
+int dom_audit_verify(struct dom_audit_args *args)
+{
+    struct progress progress = {.begin_us = dom_clock_monotonic_us(dom_clock_system())};
+    struct dom_verify_result result;
+    struct dom_buffer old = {0};
+    struct dom_error err = {0};
+    int status = DOM_EXIT_FAILED;
+
+    enum dom_code rc = dom_audit_need_key(args, &err);
+    if (rc == DOM_OK && args->old != NULL) {
+        rc = dom_file_read(&old, args->old, DOM_CHECKPOINT_BYTES_MAX, &err);
+    }
+    if (rc != DOM_OK) {
+        status = dom_audit_complain(args, &err);
+        goto out;
+    }
+    struct dom_verify_options options = {.dir = args->log,
+                                         .keys = args->keys,
+                                         .num_keys = args->num_keys,
+                                         .old_checkpoint = dom_buffer_slice(&old),
+                                         .skew_ms = args->skew_ms,
+                                         .progress_arg = &progress};
+    options.progress = isatty(STDERR_FILENO) == 1 ? show_progress : NULL;
+    rc = dom_log_verify(&options, &result, &err);
+    if (progress.shown_us != 0) {
+        (void)fprintf(stderr, "\r\033[K");
+    }
+    if (rc != DOM_OK && result.num_findings == 0) {
+        status = dom_audit_complain(args, &err);
+        goto out;
+    }
+    if (args->json) {
+        print_json(args, &result, rc == DOM_OK);
+    } else {
+        print_text(args, &result, rc == DOM_OK);
+    }
+    status = rc == DOM_OK ? DOM_EXIT_OK : DOM_EXIT_FAILED;
+out:
+    dom_buffer_cleanup(&old);
+    return status;
+}

@@ -1,0 +1,264 @@
+#include "tools/config.h"
+
+#include <libconfig.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/limits.h"
+
+enum key_type { KEY_TEXT, KEY_PATH, KEY_COUNT, KEY_FLAG };
+
+/* One known key: where it goes, and its bounds. */
+struct key {
+    const char *path; /* dotted, as libconfig looks it up */
+    enum key_type type;
+    void *to; /* char[DOM_CONFIG_TEXT_MAX], uint64_t or bool */
+    int64_t min;
+    int64_t max;
+    uint64_t scale; /* COUNT: the value is multiplied by this */
+    const char *environment;
+};
+
+#define NUM_KEYS 19U
+
+struct counts {
+    uint64_t in_flight;
+};
+
+static void list_keys(struct key keys[NUM_KEYS], struct dom_config *c, struct counts *counts)
+{
+    struct dom_router_options *r = &c->router;
+    const struct key all[NUM_KEYS] = {
+        {"listen", KEY_TEXT, c->listen, 0, 0, 0, "DOMICILE_LISTEN"},
+        {"identity", KEY_TEXT, c->identity, 0, 0, 0, NULL},
+        {"data", KEY_PATH, c->data_dir, 0, 0, 0, "DOMICILE_DATA"},
+        {"keys", KEY_PATH, c->key_dir, 0, 0, 0, "DOMICILE_KEYS"},
+        {"policy", KEY_PATH, c->policy, 0, 0, 0, "DOMICILE_POLICY"},
+        {"instance", KEY_TEXT, c->instance, 0, 0, 0, NULL},
+        {"log", KEY_TEXT, c->log, 0, 0, 0, "DOMICILE_LOG"},
+        {"metrics", KEY_TEXT, c->metrics, 0, 0, 0, "DOMICILE_METRICS"},
+        {"drain_ms", KEY_COUNT, &r->drain_ms, 1, 600000, 1, NULL},
+        {"audit.origin", KEY_TEXT, c->origin, 0, 0, 0, NULL},
+        {"audit.checkpoint_ms", KEY_COUNT, &r->checkpoint_ms, 10, DOM_CHECKPOINT_DELAY_MS_MAX, 1,
+         NULL},
+        {"store.compression", KEY_TEXT, c->compression, 0, 0, 0, NULL},
+        {"store.block_cache_mib", KEY_COUNT, &r->block_cache_bytes, 1, 65536, 1U << 20, NULL},
+        {"store.write_buffer_mib", KEY_COUNT, &r->write_buffer_bytes, 1, 1024, 1U << 20, NULL},
+        {"store.purge_ms", KEY_COUNT, &r->purge_ms, 100, 3600000, 1, NULL},
+        {"limits.in_flight_calls", KEY_COUNT, &counts->in_flight, 1, DOM_IN_FLIGHT_CALLS_MAX, 1,
+         NULL},
+        {"limits.connection_age_ms", KEY_COUNT, &r->connection_age_ms, 1000, 86400000, 1, NULL},
+        {"test_plain", KEY_FLAG, &r->test_plain, 0, 0, 0, NULL},
+        {"bench_echo", KEY_FLAG, &r->echo, 0, 0, 0, NULL},
+    };
+
+    memcpy(keys, all, sizeof(all));
+}
+
+static enum dom_code set_text(const struct key *key, const char *value, const char *folder,
+                              const char *place, struct dom_error *err)
+{
+    bool relative = key->type == KEY_PATH && value[0] != '/' && folder[0] != '\0';
+    int len = snprintf(key->to, DOM_CONFIG_TEXT_MAX, "%s%s%s", relative ? folder : "",
+                       relative ? "/" : "", value);
+
+    if (value[0] == '\0' || len < 0 || (size_t)len >= DOM_CONFIG_TEXT_MAX) {
+        return DOM_FAIL(err, DOM_INVALID, "%s: %s is empty or longer than %u bytes", place,
+                        key->path, DOM_CONFIG_TEXT_MAX - 1);
+    }
+    return DOM_OK;
+}
+
+static enum dom_code set_key(const struct key *key, config_setting_t *setting, const char *folder,
+                             const char *place, struct dom_error *err)
+{
+    int type = config_setting_type(setting);
+
+    if (key->type == KEY_FLAG) {
+        if (type != CONFIG_TYPE_BOOL) {
+            return DOM_FAIL(err, DOM_INVALID, "%s: %s must be true or false", place, key->path);
+        }
+        *(bool *)key->to = config_setting_get_bool(setting) != 0;
+        return DOM_OK;
+    }
+    if (key->type == KEY_COUNT) {
+        if (type != CONFIG_TYPE_INT && type != CONFIG_TYPE_INT64) {
+            return DOM_FAIL(err, DOM_INVALID, "%s: %s must be a whole number", place, key->path);
+        }
+        int64_t value = config_setting_get_int64(setting);
+        if (value < key->min || value > key->max) {
+            return DOM_FAIL(err, DOM_INVALID, "%s: %s is %lld; it must be %lld to %lld", place,
+                            key->path, (long long)value, (long long)key->min, (long long)key->max);
+        }
+        *(uint64_t *)key->to = (uint64_t)value * key->scale;
+        return DOM_OK;
+    }
+    const char *text = config_setting_get_string(setting);
+    if (text == NULL) {
+        return DOM_FAIL(err, DOM_INVALID, "%s: %s must be a text in quotes", place, key->path);
+    }
+    return set_text(key, text, folder, place, err);
+}
+
+static const struct key *find_key(const struct key *keys, const char *path)
+{
+    for (size_t i = 0; i < NUM_KEYS; i++) {
+        if (strcmp(keys[i].path, path) == 0) {
+            return &keys[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_group(const struct key *keys, const char *path)
+{
+    size_t len = strlen(path);
+
+    for (size_t i = 0; i < NUM_KEYS; i++) {
+        if (strncmp(keys[i].path, path, len) == 0 && keys[i].path[len] == '.') {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Walks the settings of one group (two levels at most). */
+static enum dom_code take_group(const struct key *keys, config_setting_t *group, const char *prefix,
+                                const char *file, const char *folder, struct dom_error *err)
+{
+    for (int i = 0; i < config_setting_length(group); i++) {
+        config_setting_t *setting = config_setting_get_elem(group, (unsigned)i);
+        char path[128];
+        char place[PATH_MAX + 16];
+        (void)snprintf(path, sizeof(path), "%s%s", prefix, config_setting_name(setting));
+        (void)snprintf(place, sizeof(place), "%s:%u", file,
+                       (unsigned)config_setting_source_line(setting));
+        const struct key *key = find_key(keys, path);
+        enum dom_code rc = DOM_OK;
+        if (key != NULL) {
+            rc = set_key(key, setting, folder, place, err);
+        } else if (config_setting_is_group(setting) && prefix[0] == '\0' && is_group(keys, path)) {
+            char inner[130];
+            (void)snprintf(inner, sizeof(inner), "%s.", path);
+            rc = take_group(keys, setting, inner, file, folder, err);
+        } else {
+            rc = DOM_FAIL(err, DOM_INVALID,
+                          "%s: unknown key \"%s\" (docs/OPERATIONS.md lists all)", place, path);
+        }
+        if (rc != DOM_OK) {
+            return rc;
+        }
+    }
+    return DOM_OK;
+}
+
+static enum dom_code take_file(const struct key *keys, const char *path, struct dom_error *err)
+{
+    config_t parsed;
+    char folder[PATH_MAX] = "";
+    enum dom_code rc = DOM_OK;
+
+    const char *slash = strrchr(path, '/');
+    if (slash != NULL && (size_t)(slash - path) < sizeof(folder)) {
+        memcpy(folder, path, (size_t)(slash - path));
+        folder[slash - path] = '\0';
+    }
+    config_init(&parsed);
+    if (access(path, R_OK) != 0) {
+        rc = DOM_FAIL(err, DOM_IO, "%s: cannot be read", path);
+    } else if (config_read_file(&parsed, path) != CONFIG_TRUE) {
+        rc = DOM_FAIL(err, DOM_PARSE, "%s:%d: %s", path, config_error_line(&parsed),
+                      config_error_text(&parsed));
+    } else {
+        rc = take_group(keys, config_root_setting(&parsed), "", path, folder, err);
+    }
+    config_destroy(&parsed);
+    return rc;
+}
+
+static enum dom_code take_environment(const struct key *keys, struct dom_error *err)
+{
+    for (size_t i = 0; i < NUM_KEYS; i++) {
+        const char *value = keys[i].environment == NULL ? NULL : getenv(keys[i].environment);
+        if (value != NULL) {
+            enum dom_code rc = set_text(&keys[i], value, "", keys[i].environment, err);
+            if (rc != DOM_OK) {
+                return rc;
+            }
+        }
+    }
+    return DOM_OK;
+}
+
+static enum dom_code check(struct dom_config *c, const char *path, struct dom_error *err)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    static const char *const codecs[] = {"none", "snappy", "lz4", "zstd"};
+    bool level_known = false;
+    bool codec_known = c->compression[0] == '\0';
+
+    for (size_t i = 0; i < DOM_ARRAY_LEN(levels); i++) {
+        if (strcmp(c->log, levels[i]) == 0) {
+            c->log_level = (enum dom_log_level)i;
+            level_known = true;
+        }
+        codec_known = codec_known || strcmp(c->compression, codecs[i]) == 0;
+    }
+    if (!level_known) {
+        return DOM_FAIL(err, DOM_INVALID, "%s: log is \"%s\"; one of debug, info, warn, error",
+                        path, c->log);
+    }
+    if (!codec_known) {
+        return DOM_FAIL(err, DOM_INVALID,
+                        "%s: store.compression is \"%s\"; one of none, snappy, lz4, zstd", path,
+                        c->compression);
+    }
+    if (strcmp(c->identity, "insecure-loopback") != 0) {
+        return DOM_FAIL(err, DOM_INVALID,
+                        "%s: identity is \"%s\"; the only mode of this version is "
+                        "\"insecure-loopback\"",
+                        path, c->identity);
+    }
+    if (c->data_dir[0] == '\0' || c->policy[0] == '\0') {
+        return DOM_FAIL(err, DOM_INVALID, "%s: %s is missing", path,
+                        c->data_dir[0] == '\0' ? "data" : "policy");
+    }
+    return DOM_OK;
+}
+
+enum dom_code dom_config_load(struct dom_config *config, const char *path, struct dom_error *err)
+{
+    struct key keys[NUM_KEYS];
+    struct counts counts = {0};
+
+    memset(config, 0, sizeof(*config));
+    (void)snprintf(config->listen, sizeof(config->listen), "127.0.0.1:7443");
+    (void)snprintf(config->origin, sizeof(config->origin), "audit.domicile.invalid");
+    (void)snprintf(config->log, sizeof(config->log), "info");
+    (void)gethostname(config->instance, sizeof(config->instance) - 1);
+    list_keys(keys, config, &counts);
+    enum dom_code rc = take_file(keys, path, err);
+    if (rc == DOM_OK) {
+        rc = take_environment(keys, err);
+    }
+    if (rc == DOM_OK) {
+        rc = check(config, path, err);
+    }
+    if (rc != DOM_OK) {
+        return rc;
+    }
+    config->router.listen = config->listen;
+    config->router.insecure_loopback = true;
+    config->router.data_dir = config->data_dir;
+    config->router.key_dir = config->key_dir[0] == '\0' ? NULL : config->key_dir;
+    config->router.policy_path = config->policy;
+    config->router.audit_origin = config->origin;
+    config->router.compression = config->compression[0] == '\0' ? NULL : config->compression;
+    config->router.metrics = config->metrics[0] == '\0' ? NULL : config->metrics;
+    config->router.instance = config->instance;
+    config->router.in_flight_max = (unsigned)counts.in_flight;
+    return DOM_OK;
+}

@@ -1,0 +1,35 @@
+/* The server's configuration: one libconfig file, then environment variables over it.
+ *
+ * Every key is known, typed and bounded; anything else is refused with file and line, and nothing
+ * is half-loaded. Reference: docs/OPERATIONS.md. Thread contract: start-up only.
+ */
+#ifndef DOM_TOOLS_CONFIG_H
+#define DOM_TOOLS_CONFIG_H
+
+#include "base/error.h"
+#include "base/log.h"
+#include "router/service/router.h"
+
+#define DOM_CONFIG_TEXT_MAX 512U
+
+struct dom_config {
+    struct dom_router_options router; /* its strings point below */
+    enum dom_log_level log_level;
+    char listen[DOM_CONFIG_TEXT_MAX];
+    char identity[DOM_CONFIG_TEXT_MAX];
+    char data_dir[DOM_CONFIG_TEXT_MAX];
+    char key_dir[DOM_CONFIG_TEXT_MAX];
+    char policy[DOM_CONFIG_TEXT_MAX];
+    char origin[DOM_CONFIG_TEXT_MAX];
+    char compression[DOM_CONFIG_TEXT_MAX];
+    char instance[DOM_CONFIG_TEXT_MAX];
+    char metrics[DOM_CONFIG_TEXT_MAX];
+    char log[DOM_CONFIG_TEXT_MAX];
+};
+
+/* Reads `path`, then DOMICILE_LISTEN, DOMICILE_DATA, DOMICILE_KEYS, DOMICILE_POLICY and
+ * DOMICILE_LOG. Paths in the file are taken from the folder that the file is in. Errors: IO, PARSE (file:line), INVALID. */
+enum dom_code dom_config_load(struct dom_config *config, const char *path,
+                              struct dom_error *err) DOM_MUST_USE;
+
+#endif
