@@ -116,10 +116,10 @@ enum dom_code dom_rpc_call_take_payload(struct dom_rpc_call *call, struct dom_er
     dom_rpc_count(&call->server->counters.received, slices->length);
     if (slices->count <= 1) {
         /* The usual case: handed on where it lies. The buffer lives as long as the call. */
-        call->request_bytes =
-            slices->count == 0 ? dom_slice_of("", 0)
-                               : dom_slice_of(GRPC_SLICE_START_PTR(slices->slices[0]),
-                                              GRPC_SLICE_LENGTH(slices->slices[0]));
+        call->request_bytes = slices->count == 0
+                                  ? dom_slice_of("", 0)
+                                  : dom_slice_of(GRPC_SLICE_START_PTR(slices->slices[0]),
+                                                 GRPC_SLICE_LENGTH(slices->slices[0]));
         return DOM_OK;
     }
     uint8_t *bytes = dom_arena_alloc(&call->arena, slices->length);
@@ -128,7 +128,8 @@ enum dom_code dom_rpc_call_take_payload(struct dom_rpc_call *call, struct dom_er
     }
     call->request_bytes = dom_slice_of(bytes, slices->length);
     for (size_t i = 0; i < slices->count; i++) {
-        memcpy(bytes, GRPC_SLICE_START_PTR(slices->slices[i]), GRPC_SLICE_LENGTH(slices->slices[i]));
+        memcpy(bytes, GRPC_SLICE_START_PTR(slices->slices[i]),
+               GRPC_SLICE_LENGTH(slices->slices[i]));
         bytes += GRPC_SLICE_LENGTH(slices->slices[i]);
     }
     /* Copied: the transport may have its memory back. */

@@ -82,7 +82,8 @@ enum dom_code dom_rpc_client_new(struct dom_rpc_client **clientp,
         grpc_slice key = grpc_slice_from_static_string(options->metadata[i].key);
         grpc_slice value = grpc_slice_from_static_string(options->metadata[i].value);
         if (!grpc_header_key_is_legal(key) || !grpc_header_nonbin_value_is_legal(value)) {
-            return DOM_FAIL(err, DOM_INVALID, "metadata `%s` is not legal", options->metadata[i].key);
+            return DOM_FAIL(err, DOM_INVALID, "metadata `%s` is not legal",
+                            options->metadata[i].key);
         }
     }
     struct dom_rpc_client *client = calloc(1, sizeof(*client));
@@ -190,8 +191,9 @@ static void begin(struct dom_rpc_client *client, struct pending *pending, const 
     grpc_metadata_array_init(&pending->initial);
     grpc_metadata_array_init(&pending->trailing);
     pending->status_text = grpc_empty_slice();
-    pending->call = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
-                                             client->cq, method, NULL, deadline_of(timeout_ms), NULL);
+    pending->call =
+        grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEFAULTS, client->cq, method,
+                                 NULL, deadline_of(timeout_ms), NULL);
     ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
     ops[0].data.send_initial_metadata.count = client->num_metadata;
     ops[0].data.send_initial_metadata.metadata = client->metadata;

@@ -22,9 +22,9 @@ struct dom_rpc_metadata {
 };
 
 struct dom_rpc_client_options {
-    const char *target;                     /* "127.0.0.1:7443"; copied */
+    const char *target;                      /* "127.0.0.1:7443"; copied */
     const struct dom_rpc_metadata *metadata; /* sent with every call; copied. May be NULL */
-    size_t num_metadata;                    /* up to 16 */
+    size_t num_metadata;                     /* up to 16 */
 };
 
 /* Does not connect yet: the first call does. Errors: INVALID (target, too much metadata). */

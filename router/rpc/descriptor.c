@@ -221,8 +221,7 @@ static bool add_file(struct dom_rpc_descriptors *index, struct dom_slice file)
     }
     index->files[index->num_files++] =
         (struct file){.name = field_of(file, FILE_NAME), .bytes = file};
-    size_t scope =
-        package.len == 0 ? SYMBOLS_MAX : add_symbol(index, SYMBOLS_MAX, package, false);
+    size_t scope = package.len == 0 ? SYMBOLS_MAX : add_symbol(index, SYMBOLS_MAX, package, false);
     while (ok && !index->too_many && next_bytes(&wire, &field, &bytes)) {
         if (field == FILE_MESSAGE) {
             ok = add_message(index, scope, bytes, 0);

@@ -43,7 +43,8 @@ uint64_t dom_rpc_histogram_quantile(const struct dom_rpc_histogram *histogram, u
 
     DOM_ASSERT(per_mille <= 1000);
     /* The smallest rank that covers per_mille of all, at least one. */
-    uint64_t rank = histogram->num / 1000 * per_mille + (histogram->num % 1000 * per_mille + 999) / 1000;
+    uint64_t rank =
+        histogram->num / 1000 * per_mille + (histogram->num % 1000 * per_mille + 999) / 1000;
     rank = rank == 0 ? 1 : rank;
     for (unsigned i = 0; i < DOM_RPC_HISTOGRAM_BUCKETS; i++) {
         seen += histogram->counts[i];

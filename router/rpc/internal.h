@@ -93,21 +93,25 @@ struct dom_rpc_bound {
 /* ---- calls ------------------------------------------------------------------------------ */
 
 #define DOM_RPC_ARENA_FIRST_BYTES (16U << 10)
-#define DOM_RPC_POOL_MAX 1024U          /* idle call objects kept: 18 MB */
+#define DOM_RPC_POOL_MAX 1024U           /* idle call objects kept: 18 MB */
 #define DOM_RPC_BUILT_IN_CALLS_MAX 1024U /* health watchers and reflection streams at once */
 #define DOM_RPC_UNKNOWN_SLOTS 4U
 #define DOM_RPC_METHODS_MAX 64U
 #define DOM_RPC_SLOTS_MAX 4096U /* of all methods; the queue scans what is outstanding */
 
-enum dom_rpc_identity_state { DOM_RPC_IDENTITY_UNASKED, DOM_RPC_IDENTITY_NONE, DOM_RPC_IDENTITY_KNOWN };
+enum dom_rpc_identity_state {
+    DOM_RPC_IDENTITY_UNASKED,
+    DOM_RPC_IDENTITY_NONE,
+    DOM_RPC_IDENTITY_KNOWN
+};
 
 struct dom_rpc_call {
     uint32_t magic;
     unsigned refs; /* one per outstanding batch, one for the handler until it finishes */
     struct dom_rpc_server *server;
     struct dom_rpc_bound *bound;
-    struct dom_rpc_call *next_free; /* in the pool */
-    struct dom_rpc_call *next_bidi; /* in the server's list of open bidi streams */
+    struct dom_rpc_call *next_free;  /* in the pool */
+    struct dom_rpc_call *next_bidi;  /* in the server's list of open bidi streams */
     struct dom_rpc_call **bidi_link; /* what points here; NULL: not in the list */
     struct dom_rpc_op on_new;
     struct dom_rpc_op on_close;   /* RECV_CLOSE of its own: go_async */
@@ -267,8 +271,8 @@ struct dom_rpc_server {
     pthread_t io_thread; /* set by run */
     struct dom_rpc_call *pool;
     size_t num_pooled;
-    size_t num_live;     /* call objects and unknown slots that are armed or at work */
-    size_t num_built_in; /* built-in calls at work */
+    size_t num_live;                 /* call objects and unknown slots that are armed or at work */
+    size_t num_built_in;             /* built-in calls at work */
     struct dom_rpc_call *bidi_calls; /* open streams, to end them in a drain */
     struct dom_rpc_unknown unknown[DOM_RPC_UNKNOWN_SLOTS];
     struct dom_rpc_health *health;

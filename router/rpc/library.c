@@ -35,8 +35,8 @@ static void quiet_mutexes(void)
         void (*set_mode)(int mode);
     } hook;
 
-    hook.symbol = dlsym(
-        RTLD_DEFAULT, "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE");
+    hook.symbol = dlsym(RTLD_DEFAULT,
+                        "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE");
     if (hook.symbol != NULL) {
         hook.set_mode(0);
     }

@@ -61,8 +61,8 @@ static bool format(const struct addrinfo *info, unsigned port, char out[DOM_RPC_
 {
     char host[HOST_SIZE];
 
-    if (getnameinfo(info->ai_addr, info->ai_addrlen, host, sizeof(host), NULL, 0,
-                    NI_NUMERICHOST) != 0) {
+    if (getnameinfo(info->ai_addr, info->ai_addrlen, host, sizeof(host), NULL, 0, NI_NUMERICHOST) !=
+        0) {
         return false;
     }
     int len = info->ai_family == AF_INET6

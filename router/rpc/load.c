@@ -82,9 +82,9 @@ static void begin(struct lane *lane)
     lane->begun_ns = now_ns();
     gpr_timespec deadline = gpr_inf_future(GPR_CLOCK_MONOTONIC);
     if (load->options->timeout_ms > 0) {
-        deadline = gpr_time_add(
-            gpr_now(GPR_CLOCK_MONOTONIC),
-            gpr_time_from_millis((int64_t)load->options->timeout_ms, GPR_TIMESPAN));
+        deadline =
+            gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                         gpr_time_from_millis((int64_t)load->options->timeout_ms, GPR_TIMESPAN));
     }
     lane->call = grpc_channel_create_registered_call(lane->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
                                                      load->cq, lane->registered, deadline, NULL);
@@ -214,8 +214,7 @@ static bool open_channels(struct load *load)
         if (load->channels[i] == NULL) {
             return false;
         }
-        void *registered =
-            grpc_channel_register_call(load->channels[i], options->path, NULL, NULL);
+        void *registered = grpc_channel_register_call(load->channels[i], options->path, NULL, NULL);
         for (unsigned k = 0; k < options->outstanding; k++) {
             load->lanes[load->num_lanes++] = (struct lane){.magic = LANE_MAGIC,
                                                            .load = load,

@@ -48,9 +48,9 @@ struct dom_rpc_load_options {
 };
 
 struct dom_rpc_load_result {
-    uint64_t num_calls;       /* counted, whatever their status */
-    uint64_t by_status[17];   /* by google.rpc.Code */
-    uint64_t elapsed_ns;      /* of the counted part */
+    uint64_t num_calls;     /* counted, whatever their status */
+    uint64_t by_status[17]; /* by google.rpc.Code */
+    uint64_t elapsed_ns;    /* of the counted part */
     uint64_t request_bytes;
     uint64_t reply_bytes;
     struct dom_rpc_histogram latency; /* of calls that ended with OK */

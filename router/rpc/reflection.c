@@ -136,9 +136,10 @@ static void fill(const struct dom_rpc_reflection *reflection, struct dom_arena *
     switch ((int)request->message_request_case) { /* a value off the wire */
     case REQUEST(FILE_BY_FILENAME):
         text = &request->file_by_filename;
-        answer_file(answer,
-                    dom_rpc_descriptors_file(reflection->index, dom_slice_of(text->data, text->len)),
-                    "no file of this name");
+        answer_file(
+            answer,
+            dom_rpc_descriptors_file(reflection->index, dom_slice_of(text->data, text->len)),
+            "no file of this name");
         break;
     case REQUEST(FILE_CONTAINING_SYMBOL):
         text = &request->file_containing_symbol;

@@ -39,7 +39,8 @@ static grpc_server *create_server(const struct dom_rpc_server_options *options)
     args[n++] = int_arg(GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1);
     args[n++] = int_arg(GRPC_ARG_MAX_CHANNEL_TRACE_EVENT_MEMORY_PER_NODE, 0);
     args[n++] = int_arg(GRPC_ARG_ALLOW_REUSEPORT, 0); /* a second server must fail loudly */
-    args[n++] = int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, MIN_PING_INTERVAL_MS);
+    args[n++] =
+        int_arg(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, MIN_PING_INTERVAL_MS);
     args[n++] = int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     args[n++] = int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS);
     args[n++] = int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS);
@@ -235,9 +236,10 @@ static void serve_until_drained(struct dom_rpc_server *server, uint64_t grace_ms
     while (!(server->shut_down && server->num_live == 0)) {
         if (server->draining && !grace_runs) {
             grace_runs = true;
-            until = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                                 gpr_time_from_millis((int64_t)(grace_ms > INT_MAX ? INT_MAX : grace_ms),
-                                                      GPR_TIMESPAN));
+            until =
+                gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                             gpr_time_from_millis(
+                                 (int64_t)(grace_ms > INT_MAX ? INT_MAX : grace_ms), GPR_TIMESPAN));
         }
         grpc_event event = grpc_completion_queue_next(server->cq, until, NULL);
         if (event.type == GRPC_QUEUE_TIMEOUT) {
@@ -296,7 +298,8 @@ void dom_rpc_server_destroy(struct dom_rpc_server *server)
     }
     dom_rpc_post_cleanup(server);
     grpc_completion_queue_shutdown(server->cq);
-    grpc_event event = grpc_completion_queue_next(server->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    grpc_event event =
+        grpc_completion_queue_next(server->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
     while (event.type != GRPC_QUEUE_SHUTDOWN) {
         dispatch(&event); /* a late wake-up */
         event = grpc_completion_queue_next(server->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);

@@ -227,8 +227,12 @@ static void finds_messages_enums_services_and_methods(void **state)
         "google.rpc.BadRequest.FieldViolation",
         "grpc.health.v1.HealthCheckResponse.ServingStatus",
     };
-    static const char *const unknown[] = {"", "domicile", "domicile.v1", "domicile.v1.",
-                                          "domicile.v1.RecordServic", "RecordService",
+    static const char *const unknown[] = {"",
+                                          "domicile",
+                                          "domicile.v1",
+                                          "domicile.v1.",
+                                          "domicile.v1.RecordServic",
+                                          "RecordService",
                                           ".domicile.v1.RecordService"};
 
     (void)state;
@@ -272,7 +276,10 @@ static struct dom_slice nested(uint8_t bytes[256], unsigned depth)
     }
     bytes[0] = 0x0a;
     bytes[1] = (uint8_t)(len + 3);
-    memcpy(bytes + 2, "\x0a\x01" "f", 3);
+    memcpy(bytes + 2,
+           "\x0a\x01"
+           "f",
+           3);
     memcpy(bytes + 5, inner, len);
     return dom_slice_of(bytes, len + 5);
 }
@@ -292,15 +299,19 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(says_serving_of_the_server_as_a_whole, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(says_not_found_of_a_service_it_does_not_know, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(keeps_as_many_names_as_it_may_and_no_more, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(refuses_a_health_request_that_is_none, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(pushes_each_change_to_a_watcher_and_ends_it_in_a_drain, set_up,
+        cmocka_unit_test_setup_teardown(says_not_found_of_a_service_it_does_not_know, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(keeps_as_many_names_as_it_may_and_no_more, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(refuses_a_health_request_that_is_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pushes_each_change_to_a_watcher_and_ends_it_in_a_drain,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(forgets_watchers_that_leave, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(lists_the_services_that_it_serves_and_no_other, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(lists_the_services_that_it_serves_and_no_other, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(gives_the_file_of_a_name, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(answers_what_it_has_not_with_an_error_message, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(answers_what_it_has_not_with_an_error_message, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(fails_a_reflection_request_that_is_none, set_up, tear_down),
         cmocka_unit_test(finds_messages_enums_services_and_methods),
         cmocka_unit_test(refuses_descriptors_cut_anywhere),

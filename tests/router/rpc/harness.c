@@ -165,6 +165,17 @@ static void flood(struct dom_rpc_call *call, void *context)
     dom_rpc_call_send(call, dom_slice_of(s_flood, sizeof(s_flood)), flood_next, context);
 }
 
+/* How many Flood streams have lost their peer. */
+static void lost(struct dom_rpc_call *call, void *context)
+{
+    struct harness *harness = context;
+
+    pthread_mutex_lock(&harness->lock);
+    unsigned num = harness->num_streams_lost;
+    pthread_mutex_unlock(&harness->lock);
+    reply(call, dom_slice_str(dom_arena_printf(dom_rpc_call_arena(call), "%u", num)));
+}
+
 /* The milliseconds left, or "none". */
 static void deadline(struct dom_rpc_call *call, void *context)
 {
@@ -185,6 +196,7 @@ const struct dom_rpc_method harness_methods[] = {
     {.path = WHO, .kind = DOM_RPC_UNARY, .slots = 1, .needs_identity = true, .handler = who},
     {.path = COUNT, .kind = DOM_RPC_SERVER_STREAM, .slots = 1, .handler = count},
     {.path = FLOOD, .kind = DOM_RPC_SERVER_STREAM, .slots = 1, .handler = flood},
+    {.path = LOST, .kind = DOM_RPC_UNARY, .slots = 1, .handler = lost},
     {.path = DEADLINE, .kind = DOM_RPC_UNARY, .slots = 1, .handler = deadline},
 };
 const size_t harness_num_methods = DOM_ARRAY_LEN(harness_methods);
@@ -233,10 +245,10 @@ void harness_stop(struct harness *harness)
 
 struct dom_rpc_client *harness_client(struct harness *harness)
 {
-    struct dom_rpc_metadata metadata[] = {{"domicile-service", "edge"}, {"domicile-region", "eu-1"}};
-    struct dom_rpc_client_options options = {.target = dom_rpc_server_address(harness->server),
-                                             .metadata = metadata,
-                                             .num_metadata = 2};
+    struct dom_rpc_metadata metadata[] = {{"domicile-service", "edge"},
+                                          {"domicile-region", "eu-1"}};
+    struct dom_rpc_client_options options = {
+        .target = dom_rpc_server_address(harness->server), .metadata = metadata, .num_metadata = 2};
     struct dom_rpc_client *client = NULL;
 
     enum dom_code code = dom_rpc_client_new(&client, &options, NULL);

@@ -14,6 +14,7 @@
 #define WHO "/test.v1.TestService/Who"
 #define COUNT "/test.v1.TestService/Count"
 #define FLOOD "/test.v1.TestService/Flood"
+#define LOST "/test.v1.TestService/Lost"
 #define DEADLINE "/test.v1.TestService/Deadline"
 
 /* What the handlers tell the test, and what it tells them. */
@@ -23,12 +24,12 @@ struct harness {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* Under the lock. */
-    unsigned num_held;              /* Hold calls that wait */
-    unsigned num_cancelled;         /* Hold calls whose cancellation was seen */
-    unsigned num_streams_lost;      /* Flood streams whose peer went away */
-    struct held *held;              /* oldest first */
-    char trace_id[33];              /* of the last Who */
-    uint64_t flood_sent;            /* messages that the transport took */
+    unsigned num_held;         /* Hold calls that wait */
+    unsigned num_cancelled;    /* Hold calls whose cancellation was seen */
+    unsigned num_streams_lost; /* Flood streams whose peer went away */
+    struct held *held;         /* oldest first */
+    char trace_id[33];         /* of the last Who */
+    uint64_t flood_sent;       /* messages that the transport took */
     atomic_uint num_posted_run;
 };
 

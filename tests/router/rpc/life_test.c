@@ -144,8 +144,8 @@ struct poster {
     struct harness *harness;
     pthread_t thread;
     struct item items[ROUNDS * CHAIN];
-    unsigned next;        /* I/O thread only */
-    bool out_of_order;    /* I/O thread only */
+    unsigned next;     /* I/O thread only */
+    bool out_of_order; /* I/O thread only */
 };
 
 static void run_item(struct dom_rpc_work *work)
@@ -167,10 +167,10 @@ static void *post_numbered(void *arg)
         struct item *chain = &poster->items[i * CHAIN];
         unsigned len = 1 + i % CHAIN;
         for (unsigned k = 0; k < len; k++) {
-            chain[k] = (struct item){.work = {.run = run_item,
-                                              .next = k + 1 < len ? &chain[k + 1].work : NULL},
-                                     .poster = poster,
-                                     .number = number++};
+            chain[k] = (struct item){
+                .work = {.run = run_item, .next = k + 1 < len ? &chain[k + 1].work : NULL},
+                .poster = poster,
+                .number = number++};
         }
         dom_rpc_post(poster->harness->server, &chain[0].work, &chain[len - 1].work);
     }

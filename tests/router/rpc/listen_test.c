@@ -30,8 +30,14 @@ static void refuses_insecure_mode_where_others_can_reach_it(void **state)
 static void refuses_an_address_that_is_none(void **state)
 {
     struct dom_error err = {0};
-    static const char *const bad[] = {"",      "127.0.0.1", ":80",          "127.0.0.1:",
-                                      "::1:0", "[::1:0",    "127.0.0.1:-1", "127.0.0.1:65536",
+    static const char *const bad[] = {"",
+                                      "127.0.0.1",
+                                      ":80",
+                                      "127.0.0.1:",
+                                      "::1:0",
+                                      "[::1:0",
+                                      "127.0.0.1:-1",
+                                      "127.0.0.1:65536",
                                       "127.0.0.1:80x"};
 
     (void)state;
@@ -78,10 +84,8 @@ static void refuses_a_method_given_twice(void **state)
         {.path = ECHO, .kind = DOM_RPC_UNARY, .slots = 1, .handler = dom_rpc_echo},
         {.path = ECHO, .kind = DOM_RPC_UNARY, .slots = 1, .handler = dom_rpc_echo},
     };
-    struct dom_rpc_server_options options = {.listen = "127.0.0.1:0",
-                                             .insecure_loopback = true,
-                                             .methods = methods,
-                                             .num_methods = 2};
+    struct dom_rpc_server_options options = {
+        .listen = "127.0.0.1:0", .insecure_loopback = true, .methods = methods, .num_methods = 2};
     struct dom_rpc_server *server = NULL;
 
     (void)state;
@@ -91,10 +95,8 @@ static void refuses_a_method_given_twice(void **state)
 static void refuses_a_method_without_slots(void **state)
 {
     struct dom_rpc_method method = {.path = ECHO, .kind = DOM_RPC_UNARY, .handler = dom_rpc_echo};
-    struct dom_rpc_server_options options = {.listen = "127.0.0.1:0",
-                                             .insecure_loopback = true,
-                                             .methods = &method,
-                                             .num_methods = 1};
+    struct dom_rpc_server_options options = {
+        .listen = "127.0.0.1:0", .insecure_loopback = true, .methods = &method, .num_methods = 1};
     struct dom_rpc_server *server = NULL;
 
     (void)state;
@@ -105,10 +107,8 @@ static enum dom_code with_methods(size_t num, unsigned slots)
 {
     static char paths[65][16];
     static struct dom_rpc_method methods[65];
-    struct dom_rpc_server_options options = {.listen = "127.0.0.1:0",
-                                             .insecure_loopback = true,
-                                             .methods = methods,
-                                             .num_methods = num};
+    struct dom_rpc_server_options options = {
+        .listen = "127.0.0.1:0", .insecure_loopback = true, .methods = methods, .num_methods = num};
     struct dom_rpc_server *server = NULL;
 
     for (size_t i = 0; i < num; i++) {

@@ -41,8 +41,8 @@ static void sends_every_message_in_order(void **state)
     int next = 0;
 
     (void)state;
-    assert_true(
-        dom_rpc_client_stream(s_client, COUNT, DOM_SLICE_LIT("1000"), T, expect_next, &next, &s_result));
+    assert_true(dom_rpc_client_stream(s_client, COUNT, DOM_SLICE_LIT("1000"), T, expect_next, &next,
+                                      &s_result));
     assert_int_equal(next, 1000);
     assert_int_equal(s_result.num_messages, 1000);
 }
@@ -52,8 +52,8 @@ static void ends_a_stream_without_messages(void **state)
     int next = 0;
 
     (void)state;
-    assert_true(
-        dom_rpc_client_stream(s_client, COUNT, DOM_SLICE_LIT("0"), T, expect_next, &next, &s_result));
+    assert_true(dom_rpc_client_stream(s_client, COUNT, DOM_SLICE_LIT("0"), T, expect_next, &next,
+                                      &s_result));
     assert_int_equal(s_result.num_messages, 0);
 }
 
@@ -70,8 +70,8 @@ static void notices_a_peer_that_cancels(void **state)
     int taken = 0;
 
     (void)state;
-    assert_false(
-        dom_rpc_client_stream(s_client, FLOOD, DOM_SLICE_LIT("x"), T, take_three, &taken, &s_result));
+    assert_false(dom_rpc_client_stream(s_client, FLOOD, DOM_SLICE_LIT("x"), T, take_three, &taken,
+                                       &s_result));
     assert_int_equal(s_result.status, 1);
     assert_int_equal(taken, 3);
     harness_wait_lost(&s_harness, 1);

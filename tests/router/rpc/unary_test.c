@@ -67,6 +67,7 @@ static void takes_a_message_at_the_limit_and_gives_one(void **state)
 
 static void refuses_a_message_beyond_the_limit(void **state)
 {
+    struct dom_rpc_stats stats;
     uint8_t *big = calloc(1, DOM_MESSAGE_BYTES_MAX + 1);
 
     (void)state;
@@ -74,6 +75,8 @@ static void refuses_a_message_beyond_the_limit(void **state)
                                      T, &s_result));
     assert_int_equal(s_result.status, 8);
     free(big);
+    dom_rpc_server_stats(s_harness.server, &stats);
+    assert_int_equal(stats.bytes_received, 0); /* refused before the handler, not by its reply */
     assert_true(dom_rpc_client_call(s_client, ECHO, DOM_SLICE_LIT("after"), T, &s_result));
 }
 
@@ -113,8 +116,8 @@ static void answers_an_unknown_method_with_unimplemented(void **state)
     (void)state;
     /* Twice the generic slots: they are armed again. */
     for (int i = 0; i < 8; i++) {
-        assert_false(dom_rpc_client_call(s_client, "/test.v1.TestService/Nope",
-                                         DOM_SLICE_LIT("x"), T, &s_result));
+        assert_false(dom_rpc_client_call(s_client, "/test.v1.TestService/Nope", DOM_SLICE_LIT("x"),
+                                         T, &s_result));
         assert_int_equal(s_result.status, 12);
     }
     struct dom_rpc_stats stats;
@@ -270,9 +273,8 @@ static void takes_a_name_at_the_limit_and_refuses_one_beyond(void **state)
 
 static void assert_trace(const char *traceparent, const char *want)
 {
-    struct dom_rpc_metadata metadata[] = {{"domicile-service", "edge"},
-                                          {"domicile-region", "eu-1"},
-                                          {"traceparent", traceparent}};
+    struct dom_rpc_metadata metadata[] = {
+        {"domicile-service", "edge"}, {"domicile-region", "eu-1"}, {"traceparent", traceparent}};
 
     assert_true(who_with(metadata, 3));
     pthread_mutex_lock(&s_harness.lock);
@@ -331,12 +333,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(answers_with_the_bytes_of_the_handler, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(answers_an_empty_message_with_an_empty_message, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(takes_a_message_at_the_limit_and_gives_one, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(answers_an_empty_message_with_an_empty_message, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(takes_a_message_at_the_limit_and_gives_one, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(refuses_a_message_beyond_the_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(takes_metadata_below_the_limit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_metadata_beyond_the_limit, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(answers_an_unknown_method_with_unimplemented, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(answers_an_unknown_method_with_unimplemented, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(tells_a_failure_with_its_reason, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tells_the_field_that_is_wrong, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tells_when_to_retry, set_up, tear_down),
@@ -345,7 +350,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(refuses_a_caller_without_a_region, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_a_caller_with_two_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_a_caller_with_an_empty_name, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(takes_a_name_at_the_limit_and_refuses_one_beyond, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(takes_a_name_at_the_limit_and_refuses_one_beyond, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(reads_the_trace_id, set_up, tear_down),
         cmocka_unit_test_setup_teardown(ignores_a_malformed_trace_id, set_up, tear_down),
         cmocka_unit_test_setup_teardown(knows_the_deadline, set_up, tear_down),
