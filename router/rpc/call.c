@@ -355,7 +355,7 @@ void dom_rpc_call_end(struct dom_rpc_call *call, int status, const char *message
     call->finished = true;
     call->status = status;
     if (status != 0) {
-        call->status_text = grpc_slice_from_copied_string(message);
+        call->status_text = grpc_slice_from_copied_buffer(message, dom_rpc_message_len(message));
     }
     if (call->sending) {
         call->finish_waits = true; /* the status follows the message that is on its way */

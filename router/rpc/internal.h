@@ -182,6 +182,10 @@ void dom_rpc_stream_on_message(struct dom_rpc_op *op, bool ok);
 void dom_rpc_stream_on_request(struct dom_rpc_op *op, bool ok);
 void dom_rpc_fail_code(struct dom_rpc_call *call, enum dom_code code, const char *message);
 
+#define DOM_RPC_MESSAGE_BYTES_MAX 512U /* of a status message; the rest is cut off */
+
+/* How much of a message is sent: never more than the limit, never half a character. */
+size_t dom_rpc_message_len(const char *message);
 /* Serialised google.rpc.Status; the caller unrefs it. */
 grpc_slice dom_rpc_status_details(const struct dom_rpc_failure *failure);
 

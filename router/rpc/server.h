@@ -140,8 +140,8 @@ struct dom_rpc_pair {
 };
 struct dom_rpc_failure {
     enum dom_code code;
-    const char *message;              /* copied */
-    const struct dom_rpc_pair *pairs; /* ErrorInfo.metadata */
+    const char *message;              /* copied, 512 bytes of it; NULL: the code's own text */
+    const struct dom_rpc_pair *pairs; /* ErrorInfo.metadata; up to 32, fewer when they are long */
     size_t num_pairs;
     const char *field;                /* BadRequest.FieldViolation.field, NULL: none */
     uint64_t retry_after_ms;          /* RetryInfo, 0: none */

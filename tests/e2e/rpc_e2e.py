@@ -127,11 +127,14 @@ def error_details(channel):
     assert info.metadata["rule"] == "eu-users-stay"
 
 
-@check("python: field violation and retry hint")
+@check("python: field violation, retry hint, cut details")
 def other_details(channel):
     _, details = details_of(error_of(unary(channel, SERVICE + "Fail"), b"field"))
     assert details["google.rpc.BadRequest"].field_violations[0].field == "fields[3].name"
     _, details = details_of(error_of(unary(channel, SERVICE + "Fail"), b"retry"))
+    # Longer than a trailer may be: cut by us, not refused by this client's 8 KB.
+    error = error_of(unary(channel, SERVICE + "Fail"), b"huge")
+    assert error.code() == grpc.StatusCode.PERMISSION_DENIED, error.code()
     delay = details["google.rpc.RetryInfo"].retry_delay
     assert (delay.seconds, delay.nanos) == (2, 500000000)
 

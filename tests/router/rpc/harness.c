@@ -38,6 +38,24 @@ static void fail(struct dom_rpc_call *call, void *context)
     } else if (dom_slice_eq_str(dom_rpc_call_request(call), "retry")) {
         failure = (struct dom_rpc_failure){.code = DOM_AUDIT_UNAVAILABLE, .retry_after_ms = 2500};
     }
+    if (dom_slice_eq_str(dom_rpc_call_request(call), "huge")) {
+        /* More of everything than a trailer holds; the message is all two-byte characters. */
+        static struct dom_rpc_pair many[40];
+        static uint8_t value[500];
+        char *text = dom_arena_alloc(dom_rpc_call_arena(call), 10002);
+        memset(value, 'v', sizeof(value));
+        for (int i = 0; i < 40; i++) {
+            many[i] = (struct dom_rpc_pair){"key", dom_slice_of(value, sizeof(value))};
+        }
+        text[0] = 'x';
+        for (int i = 0; i < 5000; i++) {
+            memcpy(text + 1 + 2 * i, "\xc3\xa4", 2);
+        }
+        text[10001] = '\0';
+        failure.message = text;
+        failure.pairs = many;
+        failure.num_pairs = 40;
+    }
     (void)dom_rpc_call_reply_alloc(call, 10); /* an answer begun, then given up */
     dom_rpc_call_fail(call, &failure);
 }

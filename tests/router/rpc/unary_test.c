@@ -198,6 +198,24 @@ static void tells_when_to_retry(void **state)
     google__rpc__status__free_unpacked(status, NULL);
 }
 
+static void cuts_a_failure_to_what_a_trailer_holds(void **state)
+{
+    (void)state;
+    assert_false(dom_rpc_client_call(s_client, FAIL, DOM_SLICE_LIT("huge"), T, &s_result));
+    assert_int_equal(s_result.status, 7); /* not the transport's RESOURCE_EXHAUSTED */
+    assert_int_equal(s_result.message.len, 511); /* 512 would end inside a character */
+    assert_true(dom_utf8_valid(dom_buffer_slice(&s_result.message)));
+    Google__Rpc__Status *status = details();
+    assert_int_equal(status->message.len, 511);
+    Google__Rpc__ErrorInfo *info = google__rpc__error_info__unpack(
+        NULL, status->details[0]->value.len, status->details[0]->value.data);
+    assert_non_null(info);
+    assert_true(dom_slice_eq_str(bytes_of(info->reason), "FORBIDDEN"));
+    assert_in_range(info->n_metadata, 1, 8); /* as many as fit */
+    google__rpc__error_info__free_unpacked(info, NULL);
+    google__rpc__status__free_unpacked(status, NULL);
+}
+
 /* ---- who and when ----------------------------------------------------------------------- */
 
 static bool who_with(const struct dom_rpc_metadata *metadata, size_t num)
@@ -345,6 +363,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(tells_a_failure_with_its_reason, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tells_the_field_that_is_wrong, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tells_when_to_retry, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(cuts_a_failure_to_what_a_trailer_holds, set_up, tear_down),
         cmocka_unit_test_setup_teardown(knows_the_caller_by_its_metadata, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_a_caller_without_a_name, set_up, tear_down),
         cmocka_unit_test_setup_teardown(refuses_a_caller_without_a_region, set_up, tear_down),
