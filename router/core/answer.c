@@ -218,6 +218,39 @@ static void put_handled(struct dom_buffer *out, const struct dom_access *access,
     dom_wire_end(out, at);
 }
 
+static bool row_has(const struct dom_store_row *row, struct dom_slice name)
+{
+    for (size_t i = 0; i < row->num_fields; i++) {
+        if (dom_slice_eq(row->fields[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The wanted fields (all that the kind declares, if none are named) of classes that are not in
+ * this region. Whether the record has them is not told. */
+static bool put_all_elsewhere(struct dom_buffer *out, const struct dom_access *access,
+                              const struct dom_store_row *row, const struct dom_mask *mask)
+{
+    const struct dom_policy *policy = access->snapshot->policy;
+    dom_policy_id kind = access->request.kind;
+    bool named = mask->num_names > 0;
+    size_t num = named ? mask->num_names : dom_policy_kind_num_fields(policy, kind);
+    bool any = false;
+
+    for (size_t i = 0; i < num && access->elsewhere != 0; i++) {
+        struct dom_slice name =
+            named ? mask->names[i] : dom_slice_str(dom_policy_kind_field_name(policy, kind, i));
+        dom_policy_id data_class = dom_access_field_class(access->snapshot, kind, name);
+        if ((access->elsewhere & bit(data_class)) != 0 && !row_has(row, name)) {
+            put_handled(out, access, name, data_class, DOM_HANDLING_DROP);
+            any = true;
+        }
+    }
+    return any;
+}
+
 /* Tells of the fields that are not clear. Returns whether there was one. */
 static bool put_all_handled(struct dom_buffer *out, const struct dom_access *access,
                             const struct dom_store_row *row, const struct dom_mask *mask)
@@ -237,16 +270,7 @@ static bool put_all_handled(struct dom_buffer *out, const struct dom_access *acc
             any = true;
         }
     }
-    /* Named fields of classes that are not here: whether the record has them is not told. */
-    for (size_t i = 0; i < mask->num_names && access->elsewhere != 0; i++) {
-        dom_policy_id data_class =
-            dom_access_field_class(access->snapshot, access->request.kind, mask->names[i]);
-        if ((access->elsewhere & bit(data_class)) != 0) {
-            put_handled(out, access, mask->names[i], data_class, DOM_HANDLING_DROP);
-            any = true;
-        }
-    }
-    return any;
+    return put_all_elsewhere(out, access, row, mask) || any;
 }
 
 static void put_rules_and_bases(struct dom_buffer *out, const struct dom_access *access)
