@@ -181,8 +181,7 @@ static bool settled(struct dom_store *store)
         }
         struct dom_audit_log *log = dom_region_log(region);
         if (!dom_replicator_idle(replicator) ||
-            dom_audit_log_signed_size(log) < dom_audit_log_size(log) ||
-            dom_audit_log_due_us(log) != UINT64_MAX) {
+            dom_audit_log_published_size(log) < dom_audit_log_size(log)) {
             return false;
         }
     }

@@ -305,6 +305,11 @@ uint64_t dom_audit_log_size(const struct dom_audit_log *log)
     return atomic_load(&log->size);
 }
 
+uint64_t dom_audit_log_published_size(const struct dom_audit_log *log)
+{
+    return atomic_load(&log->published_size);
+}
+
 uint64_t dom_audit_log_num_checkpoints(const struct dom_audit_log *log)
 {
     return atomic_load(&log->num_checkpoints);

@@ -69,6 +69,8 @@ enum dom_code dom_audit_log_integrate(struct dom_audit_log *log,
 
 uint64_t dom_audit_log_size(const struct dom_audit_log *log);
 uint64_t dom_audit_log_signed_size(struct dom_audit_log *log);
+/* Entries whose tiles and checkpoint are on files. */
+uint64_t dom_audit_log_published_size(const struct dom_audit_log *log);
 uint64_t dom_audit_log_num_checkpoints(const struct dom_audit_log *log);
 /* Errors: NOT_FOUND (none signed yet), RESOURCE. */
 enum dom_code dom_audit_log_checkpoint(struct dom_audit_log *log, struct dom_buffer *out,

@@ -45,7 +45,7 @@ struct dom_audit_log {
     struct dom_edge edge;
     struct dom_audit_log_tile *tiles; /* right-edge tile of each level */
     rocksdb_writebatch_t *batch;
-    uint64_t published_size;
+    _Atomic uint64_t published_size;
 
     pthread_mutex_t note_lock;
     struct dom_buffer note; /* newest signed checkpoint */

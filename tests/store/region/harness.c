@@ -302,3 +302,44 @@ size_t harness_grep(const struct harness *h, const char *below, const char *need
     (void)snprintf(path, sizeof(path), "%s/%s", h->dir, below);
     return grep_tree(path, dom_slice_str(needle));
 }
+
+const char *harness_path(const struct harness *h, const char *name)
+{
+    static char path[512];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", h->dir, name);
+    return path;
+}
+
+void harness_shell(const struct harness *h, const char *command)
+{
+    char line[2048];
+
+    (void)snprintf(line, sizeof(line), "cd '%s' && %s", h->dir, command);
+    assert_int_equal(system(line), 0);
+}
+
+void harness_refuses(struct harness *h, const char *name, enum dom_code want, const char *part)
+{
+    dom_store_region region = 7;
+
+    dom_error_clear(&h->err);
+    enum dom_code rc = dom_store_new(&h->store, &h->options, &h->err);
+    if (rc == DOM_OK) {
+        rc = dom_store_open_region(h->store, &region, name, &h->err);
+    }
+    if (rc != want || strstr(h->err.message, part) == NULL) {
+        fail_msg("got %d \"%s\", wanted %d with \"%s\"", (int)rc, h->err.message, (int)want, part);
+    }
+    dom_store_destroy(h->store);
+    h->store = NULL;
+}
+
+void harness_append(struct harness *h, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct op_spec spec;
+        op_append(&spec, 0, "entry");
+        assert_int_equal(harness_run(h, &spec), DOM_OK);
+    }
+}

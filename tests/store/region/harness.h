@@ -67,6 +67,15 @@ void harness_settle(struct harness *h);
 
 /* How many files below dir (its sub-folder `below`, may be "") hold the bytes. */
 size_t harness_grep(const struct harness *h, const char *below, const char *needle);
+/* <dir>/name; static memory, good until the next call. */
+const char *harness_path(const struct harness *h, const char *name);
+/* Runs a shell command in the store's folder; it must succeed. */
+void harness_shell(const struct harness *h, const char *command);
+/* With the store closed: opening region `name` must fail with this code, and the message must hold
+ * `part`. */
+void harness_refuses(struct harness *h, const char *name, enum dom_code want, const char *part);
+/* Appends entries "entry" to region 0's log. */
+void harness_append(struct harness *h, size_t count);
 void harness_remove_tree(const char *path);
 
 #endif

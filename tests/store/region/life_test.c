@@ -1,0 +1,552 @@
+/* What lies on disk: whose it is, what it may be read by, what happens when it was changed. */
+#include "tests/store/region/harness.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "store/region/db.h"
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+static int setup(void **state)
+{
+    struct harness *h = malloc(sizeof(*h));
+
+    harness_init(h);
+    *state = h;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct harness *h = *state;
+
+    harness_cleanup(h);
+    free(h);
+    return 0;
+}
+
+/* ---- opening ------------------------------------------------------------------------------ */
+
+static void data_survives_reopening(void **state)
+{
+    struct harness *h = *state;
+
+    harness_open(h, 2);
+    harness_put(h, 0, "x", "1");
+    harness_append(h, 3);
+    harness_close(h);
+    harness_open(h, 2);
+    assert_string_equal(harness_field(h, 0, "x", "p_value"), "1");
+    assert_int_equal(dom_store_log_size(h->store, 0), 4);
+    harness_append(h, 1);
+    assert_int_equal(dom_store_log_size(h->store, 0), 5);
+    assert_int_equal(harness_put(h, 0, "x", "2"), 2);
+}
+
+static void same_name_gives_same_number(void **state)
+{
+    struct harness *h = *state;
+    dom_store_region again = 9;
+
+    harness_open(h, 2);
+    assert_int_equal(dom_store_open_region(h->store, &again, "r1", &h->err), DOM_OK);
+    assert_int_equal(again, h->regions[1]);
+    assert_int_equal(dom_store_num_regions(h->store), 2);
+    assert_int_equal(dom_store_find_region(h->store, DOM_SLICE_LIT("r1")), again);
+    assert_int_equal(dom_store_find_region(h->store, DOM_SLICE_LIT("r")), DOM_STORE_NO_REGION);
+}
+
+static void bad_options_are_refused(void **state)
+{
+    struct harness *h = *state;
+
+    h->options.compression = "gzip";
+    harness_refuses(h, "r0", DOM_INVALID, "gzip");
+    h->options.compression = NULL;
+    h->options.checkpoint_ms = DOM_CHECKPOINT_DELAY_MS_MAX + 1;
+    harness_refuses(h, "r0", DOM_INVALID, "checkpoint_ms");
+    h->options.checkpoint_ms = DOM_CHECKPOINT_DELAY_MS_MAX;
+    harness_refuses(h, "", DOM_INVALID, "region name");
+    harness_refuses(h, "../r0", DOM_INVALID, "region name");
+    harness_refuses(h, ".r0", DOM_INVALID, "region name");
+    harness_refuses(h, "keys", DOM_INVALID, "region name");
+}
+
+static void second_process_is_refused(void **state)
+{
+    struct harness *h = *state;
+    struct dom_store *second = NULL;
+
+    harness_open(h, 1);
+    assert_int_equal(dom_store_new(&second, &h->options, &h->err), DOM_LOCKED);
+    assert_null(second);
+    assert_non_null(strstr(h->err.message, "another process"));
+}
+
+static void keys_that_others_may_read_are_refused(void **state)
+{
+    struct harness *h = *state;
+    struct stat st;
+
+    harness_open(h, 1);
+    harness_close(h);
+    assert_int_equal(stat(harness_path(h, "keys/r0.key"), &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    assert_int_equal(chmod(harness_path(h, "keys/r0.key"), 0640), 0);
+    harness_refuses(h, "r0", DOM_PERMISSION, "chmod 600");
+    assert_int_equal(chmod(harness_path(h, "keys/r0.key"), 0600), 0);
+    harness_open(h, 1);
+}
+
+static void lost_keys_are_not_made_anew(void **state)
+{
+    struct harness *h = *state;
+
+    harness_open(h, 1);
+    harness_close(h);
+    harness_shell(h, "rm keys/r0.key");
+    harness_refuses(h, "r0", DOM_IO, "put the file back");
+    assert_int_not_equal(access(harness_path(h, "keys/r0.key"), F_OK), 0);
+}
+
+static void damaged_key_files_are_refused(void **state)
+{
+    struct harness *h = *state;
+
+    harness_open(h, 1);
+    harness_close(h);
+    harness_shell(h, "cp keys/r0.key good");
+    harness_shell(h, "sed 's/^blind 1 ..../blind 1 !!!!/' good > keys/r0.key");
+    harness_refuses(h, "r0", DOM_PARSE, "r0.key:3:");
+    harness_shell(h, "sed '/^sign/d' good > keys/r0.key");
+    harness_refuses(h, "r0", DOM_PARSE, "missing");
+    harness_shell(h, "(cat good; echo 'other 1 AAAA') > keys/r0.key");
+    harness_refuses(h, "r0", DOM_PARSE, "r0.key:7:");
+    harness_shell(h, "(cat good; sed -n 4p good) > keys/r0.key");
+    harness_refuses(h, "r0", DOM_PARSE, "twice");
+    harness_shell(h, "head -c 150 good > keys/r0.key");
+    harness_refuses(h, "r0", DOM_PARSE, "no end");
+    harness_shell(h, "sed 's/^data 1/data 01/' good > keys/r0.key");
+    harness_refuses(h, "r0", DOM_PARSE, "epoch");
+    harness_shell(h, "sed 's/^domicile-keys 1/domicile-keys 2/' good > keys/r0.key");
+    harness_refuses(h, "r0", DOM_FORMAT, "format 2");
+    harness_shell(h, "sed 's/^region r0/region r1/' good > keys/r0.key");
+    harness_refuses(h, "r0", DOM_FORMAT, "keys of region r1");
+    harness_shell(h, ": > keys/r0.key");
+    harness_refuses(h, "r0", DOM_PARSE, "empty");
+}
+
+static void other_regions_folder_is_refused(void **state)
+{
+    struct harness *h = *state;
+
+    harness_open(h, 2);
+    harness_close(h);
+    harness_shell(h, "mv r1 r1.away && cp -a r0 r1");
+    harness_refuses(h, "r1", DOM_FORMAT, "data of region r0");
+    /* even when FORMAT was changed to fit */
+    harness_shell(h, "cp r1.away/FORMAT r1/FORMAT");
+    harness_refuses(h, "r1", DOM_FORMAT, "r0");
+}
+
+static void newer_format_is_refused(void **state)
+{
+    struct harness *h = *state;
+
+    harness_open(h, 1);
+    harness_close(h);
+    harness_shell(h, "cp r0/FORMAT good && sed -i 's/store 1/store 2/' r0/FORMAT");
+    harness_refuses(h, "r0", DOM_FORMAT, "format 2");
+    harness_shell(h, "echo junk > r0/FORMAT");
+    harness_refuses(h, "r0", DOM_FORMAT, "not written by Domicile");
+    harness_shell(h, "rm r0/FORMAT");
+    harness_refuses(h, "r0", DOM_FORMAT, "missing");
+    harness_shell(h, "cp good r0/FORMAT");
+    harness_open(h, 1);
+}
+
+static void newer_data_key_reads_old_rows(void **state)
+{
+    struct harness *h = *state;
+
+    harness_open(h, 1);
+    harness_put(h, 0, "old", "1");
+    harness_close(h);
+    harness_shell(h, "(cat keys/r0.key; sed -n 's/^data 1/data 2/p' keys/r0.key | tr 'A-M' 'N-Z') > k && "
+             "cp keys/r0.key first && cat k > keys/r0.key");
+    harness_open(h, 1);
+    assert_string_equal(harness_field(h, 0, "old", "p_value"), "1");
+    harness_put(h, 0, "new", "2");
+    assert_string_equal(harness_field(h, 0, "new", "p_value"), "2");
+    harness_close(h);
+    /* without the newer key the newer row is unreadable, and says why */
+    harness_shell(h, "cat first > keys/r0.key");
+    harness_open(h, 1);
+    struct dom_store_row row;
+    assert_int_equal(harness_get(h, 0, "new", &row), DOM_CORRUPT);
+    assert_non_null(strstr(h->err.message, "data key 2"));
+    assert_string_equal(harness_field(h, 0, "old", "p_value"), "1");
+}
+
+/* ---- what is on disk ------------------------------------------------------------------------ */
+
+static void disk_tells_neither_ids_nor_values(void **state)
+{
+    struct harness *h = *state;
+    struct op_spec spec;
+
+    h->options.compression = "none";
+    harness_open(h, 2);
+    op_put(&spec, 0, "subject-4711", "p_value=SecretValue", "h_mail=MailAddress", NULL);
+    spec.op.targets = 2;
+    assert_int_equal(harness_run(h, &spec), DOM_OK);
+    op_delete(&spec, 0, "subject-4711");
+    assert_int_equal(harness_run(h, &spec), DOM_OK);
+    harness_settle(h);
+    harness_close(h);
+    assert_int_equal(harness_grep(h, "", "subject-4711"), 0);
+    assert_int_equal(harness_grep(h, "", "SecretValue"), 0);
+    assert_int_equal(harness_grep(h, "", "MailAddress"), 0);
+}
+
+/* With the key of the row, values of another row or place do not authenticate. */
+static void each_row(struct harness *h, void (*change)(struct dom_db *db, rocksdb_iterator_t *iter,
+                                                       rocksdb_writebatch_t *batch))
+{
+    struct dom_db_env *env = NULL;
+    struct dom_db *db = NULL;
+    struct dom_db_options options = {0};
+
+    assert_int_equal(dom_db_env_new(&env, &options, NULL), DOM_OK);
+    assert_int_equal(dom_db_open(&db, env, harness_path(h, "r0/db"), NULL), DOM_OK);
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    rocksdb_iterator_t *iter = dom_db_iter(db, DOM_DB_ROWS);
+    rocksdb_iter_seek_to_first(iter);
+    assert_true(rocksdb_iter_valid(iter));
+    change(db, iter, batch);
+    rocksdb_iter_destroy(iter);
+    assert_int_equal(dom_db_write(db, batch, true, NULL), DOM_OK);
+    rocksdb_writebatch_destroy(batch);
+    dom_db_close(db);
+    dom_db_env_destroy(env);
+}
+
+static size_t s_at; /* byte to flip */
+
+static void flip(struct dom_db *db, rocksdb_iterator_t *iter, rocksdb_writebatch_t *batch)
+{
+    struct dom_slice value = dom_db_iter_value(iter);
+    uint8_t bytes[512];
+
+    assert_true(value.len < sizeof(bytes));
+    memcpy(bytes, value.data, value.len);
+    bytes[s_at % value.len] ^= 1;
+    dom_db_batch_put(db, batch, DOM_DB_ROWS, dom_db_iter_key(iter), dom_slice_of(bytes, value.len));
+}
+
+static void cut(struct dom_db *db, rocksdb_iterator_t *iter, rocksdb_writebatch_t *batch)
+{
+    struct dom_slice value = dom_db_iter_value(iter);
+
+    dom_db_batch_put(db, batch, DOM_DB_ROWS, dom_db_iter_key(iter),
+                     dom_slice_of(value.data, s_at));
+}
+
+static void swap(struct dom_db *db, rocksdb_iterator_t *iter, rocksdb_writebatch_t *batch)
+{
+    struct dom_slice value = dom_db_iter_value(iter);
+    char *copy = malloc(value.len);
+    size_t len = value.len;
+
+    memcpy(copy, value.data, len);
+    rocksdb_iter_next(iter);
+    assert_true(rocksdb_iter_valid(iter));
+    dom_db_batch_put(db, batch, DOM_DB_ROWS, dom_db_iter_key(iter), dom_slice_of(copy, len));
+    free(copy);
+}
+
+static void any_flipped_bit_is_found(void **state)
+{
+    struct harness *h = *state;
+    struct dom_store_row row;
+
+    harness_open(h, 1);
+    harness_put(h, 0, "x", "value");
+    harness_close(h);
+    for (s_at = 0; s_at < 110; s_at += 3) {
+        each_row(h, flip);
+        harness_open(h, 1);
+        enum dom_code rc = harness_get(h, 0, "x", &row);
+        assert_true(rc == DOM_CORRUPT || rc == DOM_FORMAT);
+        assert_int_equal(row.num_fields, 0);
+        harness_close(h);
+        each_row(h, flip);
+    }
+    for (s_at = 0; s_at < 60; s_at += 13) {
+        harness_shell(h, "rm -rf copy && cp -a r0 copy");
+        each_row(h, cut);
+        harness_open(h, 1);
+        assert_int_equal(harness_get(h, 0, "x", &row), DOM_CORRUPT);
+        harness_close(h);
+        harness_shell(h, "rm -rf r0 && mv copy r0");
+    }
+    harness_open(h, 1);
+    assert_string_equal(harness_field(h, 0, "x", "p_value"), "value");
+}
+
+static void rows_cannot_change_places(void **state)
+{
+    struct harness *h = *state;
+    struct dom_store_row row;
+
+    harness_open(h, 1);
+    harness_put(h, 0, "x", "of x");
+    harness_put(h, 0, "y", "of y");
+    harness_close(h);
+    each_row(h, swap);
+    harness_open(h, 1);
+    enum dom_code x = harness_get(h, 0, "x", &row);
+    enum dom_code y = harness_get(h, 0, "y", &row);
+    assert_true((x == DOM_CORRUPT) != (y == DOM_CORRUPT));
+    /* and a damaged row is not silently written over */
+    struct op_spec spec;
+    op_put(&spec, 0, x == DOM_CORRUPT ? "x" : "y", "p=1", NULL);
+    assert_int_equal(harness_run(h, &spec), DOM_CORRUPT);
+}
+
+static void wait_for_purge(struct harness *h, dom_store_region region, uint64_t purges)
+{
+    struct timespec pause = {.tv_nsec = 5000000};
+    struct dom_store_stats stats = {0};
+
+    for (int i = 0; i < 2000 && stats.purges < purges; i++) {
+        dom_store_stats(h->store, region, &stats);
+        (void)nanosleep(&pause, NULL);
+    }
+    assert_true(stats.purges >= purges);
+}
+
+static bool find_purge(void *context, uint64_t index, struct dom_slice entry)
+{
+    bool *found = context;
+
+    (void)index;
+    *found = *found || memmem(entry.data, entry.len, "\"type\":\"purge\"", 14) != NULL;
+    return true;
+}
+
+static void deleted_values_are_physically_gone(void **state)
+{
+    struct harness *h = *state;
+    struct op_spec spec;
+    bool found = false;
+
+    h->options.test_plain = true;
+    h->options.compression = "none";
+    h->options.purge_ms = 100;
+    harness_open(h, 2);
+    for (int i = 0; i < 50; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof(id), "other%d", i);
+        harness_put(h, 0, id, "stays");
+    }
+    op_put(&spec, 0, "erasme", "p_value=GoneIsGone", NULL);
+    spec.op.targets = 2;
+    assert_int_equal(harness_run(h, &spec), DOM_OK);
+    harness_settle(h);
+    assert_true(harness_grep(h, "r0/db", "GoneIsGone") > 0);
+    assert_true(harness_grep(h, "r1/db", "GoneIsGone") > 0);
+    op_delete(&spec, 0, "erasme");
+    assert_int_equal(harness_run(h, &spec), DOM_OK);
+    harness_settle(h);
+    wait_for_purge(h, 0, 1);
+    wait_for_purge(h, 1, 1);
+    assert_int_equal(harness_grep(h, "", "GoneIsGone"), 0);
+    assert_true(harness_grep(h, "r0/db", "stays") > 0);
+    harness_settle(h);
+    assert_int_equal(dom_store_log_entries(h->store, 0, 0, 100, find_purge, &found, &h->err),
+                     DOM_OK);
+    assert_true(found);
+}
+
+/* ---- a disk that takes no more -------------------------------------------------------------- */
+
+static void set_file_limit(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes == RLIM_INFINITY ? limit.rlim_max : bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void await_up(struct harness *h, int times)
+{
+    struct timespec until;
+
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &until), 0);
+    until.tv_sec += 20;
+    assert_int_equal(pthread_mutex_lock(&h->lock), 0);
+    while (h->audit_up < times) {
+        assert_int_equal(pthread_cond_timedwait(&h->wake, &h->lock, &until), 0);
+    }
+    assert_int_equal(pthread_mutex_unlock(&h->lock), 0);
+}
+
+static void full_disk_refuses_writes_and_heals(void **state)
+{
+    struct harness *h = *state;
+    struct op_spec append;
+    struct op_spec put;
+
+    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    harness_open(h, 2);
+    harness_put(h, 0, "x", "before");
+    harness_append(h, 2);
+    harness_settle(h);
+    uint64_t size = dom_store_log_size(h->store, 0);
+    dom_log_set_level(DOM_LOG_ERROR + 1);
+    for (int round = 1; round <= 2; round++) {
+        set_file_limit(1);
+        op_append(&append, 0, "lost");
+        assert_int_equal(harness_run(h, &append), DOM_AUDIT_UNAVAILABLE);
+        op_put(&put, 0, "x", "p_value=lost", NULL);
+        assert_int_equal(harness_run(h, &put), DOM_IO);
+        assert_int_equal(harness_run(h, &append), DOM_AUDIT_UNAVAILABLE);
+        assert_int_equal(h->audit_down, round);
+        /* reading goes on */
+        assert_string_equal(harness_field(h, 0, "x", "p_value"), "before");
+        set_file_limit(RLIM_INFINITY);
+        await_up(h, round);
+        op_append(&append, 0, "kept");
+        assert_int_equal(harness_run(h, &append), DOM_OK);
+        assert_int_equal(append.receipts[0].index, dom_store_log_size(h->store, 0) - 1);
+    }
+    assert_true(dom_store_log_size(h->store, 0) >= size + 2);
+    harness_settle(h);
+    harness_close(h);
+    harness_open(h, 2);
+    harness_settle(h);
+    assert_string_equal(harness_field(h, 0, "x", "p_value"), "before");
+    dom_log_set_level(DOM_LOG_ERROR);
+}
+
+/* ---- against a model ------------------------------------------------------------------------ */
+
+struct model_row {
+    bool live;
+    dom_store_region home;
+    uint64_t version; /* or of the last delete */
+    int value;
+    dom_store_set targets;
+};
+
+static void check_model(struct harness *h, const struct model_row *rows, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof(id), "m%d", i);
+        for (dom_store_region r = 0; r < 3; r++) {
+            struct dom_store_row row;
+            enum dom_code rc = harness_get(h, r, id, &row);
+            bool holds = rows[i].live && (rows[i].home == r || (rows[i].targets >> r & 1) != 0);
+            assert_int_equal(rc, holds ? DOM_OK : DOM_NOT_FOUND);
+            if (!holds) {
+                continue;
+            }
+            char want[16];
+            (void)snprintf(want, sizeof(want), "%d", rows[i].value);
+            assert_int_equal(row.version, rows[i].version);
+            assert_int_equal(row.is_home, rows[i].home == r);
+            assert_true(dom_slice_eq_str(row.fields[0].value, want));
+        }
+    }
+}
+
+static unsigned draw(unsigned *seed)
+{
+    return (unsigned)rand_r(seed);
+}
+
+static void random_operations_agree_with_a_model(void **state)
+{
+    struct harness *h = *state;
+    struct model_row rows[40] = {0};
+    const char *text = getenv("DOMICILE_SEED");
+    unsigned seed = text == NULL ? 4711U : (unsigned)strtoul(text, NULL, 10);
+
+    print_message("seed %u\n", seed);
+    harness_open(h, 3);
+    for (int step = 0; step < 3000; step++) {
+        struct op_spec spec;
+        char id[16];
+        char pair[32];
+        int at = (int)(draw(&seed) % 40U);
+        struct model_row *row = &rows[at];
+        dom_store_region region = (dom_store_region)(draw(&seed) % 3U);
+        (void)snprintf(id, sizeof(id), "m%d", at);
+        (void)snprintf(pair, sizeof(pair), "p=%d", step);
+        bool is_delete = draw(&seed) % 4U == 0;
+        if (is_delete) {
+            op_delete(&spec, region, id);
+        } else {
+            op_put(&spec, region, id, pair, NULL);
+            spec.op.targets = draw(&seed) % 8U;
+        }
+        enum dom_code want = row->live && row->home != region ? DOM_HOME_MISMATCH
+                             : !row->live && is_delete        ? DOM_NOT_FOUND
+                                                              : DOM_OK;
+        /* A replica's deletion that is still under way also says "at home elsewhere". */
+        enum dom_code got = harness_run(h, &spec);
+        assert_int_equal(got, want);
+        if (got == DOM_OK) {
+            row->version++;
+            assert_int_equal(spec.op.version, row->version);
+            row->live = !is_delete;
+            row->home = region;
+            row->value = step;
+            row->targets = spec.op.targets;
+        }
+        if (step % 500 == 499) {
+            if (step % 1000 == 999) {
+                harness_close(h);
+                harness_open(h, 3);
+            }
+            harness_settle(h);
+            check_model(h, rows, 40);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(data_survives_reopening),
+        T(same_name_gives_same_number),
+        T(bad_options_are_refused),
+        T(second_process_is_refused),
+        T(keys_that_others_may_read_are_refused),
+        T(lost_keys_are_not_made_anew),
+        T(damaged_key_files_are_refused),
+        T(other_regions_folder_is_refused),
+        T(newer_format_is_refused),
+        T(newer_data_key_reads_old_rows),
+        T(disk_tells_neither_ids_nor_values),
+        T(any_flipped_bit_is_found),
+        T(rows_cannot_change_places),
+        T(deleted_values_are_physically_gone),
+        T(full_disk_refuses_writes_and_heals),
+        T(random_operations_agree_with_a_model),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,264 @@
+/* The durable log: proofs, checkpoints in time, and what a start refuses. */
+#include "tests/store/region/harness.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "store/audit/checkpoint.h"
+#include "store/audit/event.h"
+#include "store/audit/tiledir.h"
+#include "store/region/db.h"
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+static int setup(void **state)
+{
+    struct harness *h = malloc(sizeof(*h));
+
+    harness_init(h);
+    *state = h;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct harness *h = *state;
+
+    harness_cleanup(h);
+    free(h);
+    return 0;
+}
+
+static struct dom_tree_head newest(struct harness *h, struct dom_note_key *key)
+{
+    struct dom_buffer note = {0};
+    struct dom_checkpoint checkpoint;
+
+    assert_int_equal(dom_note_key_parse(key, dom_slice_str(dom_store_log_vkey(h->store, 0)), NULL),
+                     DOM_OK);
+    assert_int_equal(dom_store_log_checkpoint(h->store, 0, &note, &h->err), DOM_OK);
+    assert_int_equal(dom_checkpoint_open(&checkpoint, dom_buffer_slice(&note), key, 1, NULL,
+                                         &h->err), DOM_OK);
+    assert_true(dom_slice_eq_str(checkpoint.origin, dom_store_log_origin(h->store, 0)));
+    struct dom_tree_head head = checkpoint.head;
+    dom_buffer_cleanup(&note);
+    dom_note_key_cleanup(key);
+    return head;
+}
+
+static void proof_of(struct dom_proof *proof, struct dom_buffer *hashes)
+{
+    assert_int_equal(hashes->len % 32, 0);
+    proof->num_hashes = (unsigned)(hashes->len / 32);
+    if (hashes->len > 0) {
+        memcpy(proof->hashes, hashes->data, hashes->len);
+    }
+    dom_buffer_clear(hashes);
+}
+
+static void proofs_verify(void **state)
+{
+    struct harness *h = *state;
+    static const size_t steps[] = {0, 1, 254, 1, 1, 300};
+    struct dom_tree_head heads[6];
+    struct dom_note_key key;
+    struct dom_buffer hashes = {0};
+    struct dom_proof proof;
+    struct dom_hash leaf;
+
+    harness_open(h, 1);
+    for (size_t i = 0; i < 6; i++) {
+        harness_append(h, steps[i]);
+        harness_settle(h);
+        heads[i] = newest(h, &key);
+        uint64_t size = 0;
+        for (uint64_t at = 0; at < heads[i].size; at += 37) {
+            assert_int_equal(dom_store_log_prove_inclusion(h->store, 0, at, &size, leaf.bytes,
+                                                           &hashes, &h->err), DOM_OK);
+            assert_int_equal(size, heads[i].size);
+            proof_of(&proof, &hashes);
+            assert_int_equal(dom_check_inclusion(&proof, at, size, &leaf, &heads[i].root, NULL),
+                             DOM_OK);
+        }
+        for (size_t old = 0; old < i; old++) {
+            assert_int_equal(dom_store_log_prove_consistency(h->store, 0, heads[old].size, &size,
+                                                             &hashes, &h->err), DOM_OK);
+            proof_of(&proof, &hashes);
+            assert_int_equal(dom_check_consistency(&proof, &heads[old], &heads[i], NULL), DOM_OK);
+        }
+    }
+    uint64_t size = heads[5].size + 1;
+    assert_int_equal(dom_store_log_prove_inclusion(h->store, 0, 0, &size, leaf.bytes, &hashes,
+                                                   &h->err), DOM_INVALID);
+    size = 0;
+    assert_int_equal(dom_store_log_prove_inclusion(h->store, 0, heads[5].size, &size, leaf.bytes,
+                                                   &hashes, &h->err), DOM_INVALID);
+    /* an older size still has its proofs */
+    size = heads[2].size;
+    assert_int_equal(dom_store_log_prove_inclusion(h->store, 0, 7, &size, leaf.bytes, &hashes,
+                                                   &h->err), DOM_OK);
+    proof_of(&proof, &hashes);
+    assert_int_equal(dom_check_inclusion(&proof, 7, size, &leaf, &heads[2].root, NULL), DOM_OK);
+    dom_buffer_cleanup(&hashes);
+}
+
+static void published_files_have_the_signed_root(void **state)
+{
+    struct harness *h = *state;
+    struct dom_note_key key;
+    struct dom_tiledir tiles;
+    struct dom_edge edge;
+    struct dom_hash root;
+
+    harness_open(h, 1);
+    harness_append(h, 300);
+    harness_settle(h);
+    struct dom_tree_head head = newest(h, &key);
+    assert_int_equal(dom_tiledir_init(&tiles, harness_path(h, "r0/audit"), head.size, NULL), DOM_OK);
+    struct dom_hash_reader reader = dom_tiledir_reader(&tiles);
+    assert_int_equal(dom_edge_load(&edge, &reader, head.size, NULL), DOM_OK);
+    dom_edge_root(&edge, &root);
+    assert_true(dom_hash_eq(&root, &head.root));
+    dom_tiledir_cleanup(&tiles);
+    assert_int_equal(access(harness_path(h, "r0/audit/vkey"), F_OK), 0);
+}
+
+static void checkpoint_comes_in_time(void **state)
+{
+    struct harness *h = *state;
+    struct timespec pause = {.tv_nsec = 2000000};
+    struct dom_note_key key;
+
+    harness_open(h, 1);
+    for (int round = 0; round < 3; round++) {
+        harness_append(h, 1);
+        uint64_t start = dom_clock_monotonic_us(dom_clock_system());
+        struct dom_buffer note = {0};
+        while (dom_store_log_checkpoint(h->store, 0, &note, NULL) != DOM_OK ||
+               newest(h, &key).size < dom_store_log_size(h->store, 0)) {
+            (void)nanosleep(&pause, NULL);
+            dom_buffer_clear(&note);
+            assert_true(dom_clock_monotonic_us(dom_clock_system()) - start <
+                        DOM_CHECKPOINT_DELAY_MS_MAX * 1000U);
+        }
+        dom_buffer_cleanup(&note);
+    }
+}
+
+static void first_entry_is_genesis(void **state)
+{
+    struct harness *h = *state;
+    struct dom_buffer text = {0};
+    struct dom_audit_event_doc doc;
+
+    harness_open(h, 1);
+    harness_settle(h);
+    harness_shell(h, "od -An -v -tx1 -j2 r0/audit/tile/entries/000.p/1 > /dev/null");
+    assert_int_equal(dom_file_read(&text, harness_path(h, "r0/audit/tile/entries/000.p/1"), 65536, NULL),
+                     DOM_OK);
+    assert_int_equal(dom_audit_event_parse(&doc, dom_slice_of(text.data + 2, text.len - 2),
+                                           &h->err), DOM_OK);
+    assert_int_equal(doc.event.type, DOM_AUDIT_GENESIS);
+    assert_true(dom_slice_eq_str(doc.event.origin, "log.example/test/r0"));
+    dom_audit_event_doc_cleanup(&doc);
+    dom_buffer_cleanup(&text);
+}
+
+static void log_that_was_set_back_is_refused(void **state)
+{
+    struct harness *h = *state;
+
+    harness_open(h, 1);
+    harness_append(h, 5);
+    harness_settle(h);
+    harness_close(h);
+    harness_shell(h, "cp -a r0 older");
+    harness_open(h, 1);
+    harness_append(h, 5);
+    harness_settle(h);
+    harness_close(h);
+    harness_shell(h, "mv r0 newer && cp -a older r0");
+    harness_refuses(h, "r0", DOM_TAMPERED, "cut or set back");
+    harness_shell(h, "rm -rf r0 && cp -a newer r0 && mv keys/r0.checkpoint kept");
+    harness_refuses(h, "r0", DOM_TAMPERED, "put it back");
+    harness_shell(h, "sed 's/^[0-9][0-9]*$/3/' kept > keys/r0.checkpoint");
+    harness_refuses(h, "r0", DOM_TAMPERED, "r0.checkpoint");
+    harness_shell(h, "cp kept keys/r0.checkpoint");
+    harness_open(h, 1);
+    harness_append(h, 1);
+}
+
+static void change_log(struct harness *h, enum dom_db_family family)
+{
+    struct dom_db_env *env = NULL;
+    struct dom_db *db = NULL;
+    struct dom_db_options options = {0};
+
+    assert_int_equal(dom_db_env_new(&env, &options, NULL), DOM_OK);
+    assert_int_equal(dom_db_open(&db, env, harness_path(h, "r0/db"), NULL), DOM_OK);
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    rocksdb_iterator_t *iter = dom_db_iter(db, family);
+    rocksdb_iter_seek_to_first(iter);
+    struct dom_slice value = dom_db_iter_value(iter);
+    uint8_t *bytes = malloc(value.len);
+    memcpy(bytes, value.data, value.len);
+    bytes[value.len - 1] ^= 1;
+    dom_db_batch_put(db, batch, family, dom_db_iter_key(iter), dom_slice_of(bytes, value.len));
+    free(bytes);
+    rocksdb_iter_destroy(iter);
+    assert_int_equal(dom_db_write(db, batch, true, NULL), DOM_OK);
+    rocksdb_writebatch_destroy(batch);
+    dom_db_close(db);
+    dom_db_env_destroy(env);
+}
+
+static void changed_log_is_refused(void **state)
+{
+    struct harness *h = *state;
+
+    harness_open(h, 1);
+    harness_append(h, 5);
+    harness_settle(h);
+    harness_close(h);
+    harness_shell(h, "cp -a r0 good");
+    change_log(h, DOM_DB_AUDIT);
+    harness_refuses(h, "r0", DOM_TAMPERED, "not the one that was signed");
+    harness_shell(h, "rm -rf r0 && cp -a good r0");
+    change_log(h, DOM_DB_TILES);
+    harness_refuses(h, "r0", DOM_TAMPERED, "another root");
+    harness_shell(h, "rm -rf r0 && mv good r0");
+    harness_open(h, 1);
+}
+
+static void lost_files_are_published_again(void **state)
+{
+    struct harness *h = *state;
+
+    harness_open(h, 1);
+    harness_append(h, 300);
+    harness_settle(h);
+    harness_close(h);
+    harness_shell(h, "rm -rf r0/audit");
+    harness_open(h, 1);
+    harness_settle(h);
+    harness_close(h);
+    harness_shell(h, "test -f r0/audit/tile/0/000 && test -f r0/audit/checkpoint && test -f r0/audit/vkey");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(proofs_verify),
+        T(published_files_have_the_signed_root),
+        T(checkpoint_comes_in_time),
+        T(first_entry_is_genesis),
+        T(log_that_was_set_back_is_refused),
+        T(changed_log_is_refused),
+        T(lost_files_are_published_again),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
