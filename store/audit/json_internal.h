@@ -6,34 +6,32 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 /* A byte that a JSON text holds as it is and that is no part of a UTF-8 sequence. */
 static inline bool dom_json_is_plain(uint8_t c)
 {
     return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
-/* The first byte in [at, end) that is not plain, or end. Eight bytes at a time: texts are most of
- * an entry, and verifying a log looks at each of its bytes. */
+/* The first byte in [at, end) that is not plain, or end. Sixteen bytes at a time where the
+ * machine can: texts are most of an entry, and verifying a log looks at each of its bytes. */
 static inline const uint8_t *dom_json_skip_plain(const uint8_t *at, const uint8_t *end)
 {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    const uint64_t high = UINT64_C(0x8080808080808080);
-
-    while (end - at >= 8) {
-        uint64_t v = 0;
-        memcpy(&v, at, sizeof(v));
-        uint64_t quote = v ^ (ones * '"');
-        uint64_t slash = v ^ (ones * '\\');
-        /* Each term sets the high bit of a byte that matches; a borrow can set it wrongly only
-         * above a byte that does match, so the lowest bit set is right. */
-        uint64_t hit = (v | ((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) |
-                        ((slash - ones) & ~slash)) &
-                       high;
-        if (hit != 0) {
-            return at + (__builtin_ctzll(hit) / 8);
+#ifdef __SSE2__
+    while (end - at >= 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)at);
+        /* Signed: bytes from 0x80 on are below 0x20 as well. */
+        __m128i hit = _mm_or_si128(_mm_cmplt_epi8(v, _mm_set1_epi8(0x20)),
+                                   _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')),
+                                                _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+        int mask = _mm_movemask_epi8(hit);
+        if (mask != 0) {
+            return at + __builtin_ctz((unsigned)mask);
         }
-        at += 8;
+        at += 16;
     }
 #endif
     while (at < end && dom_json_is_plain(*at)) {

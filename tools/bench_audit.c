@@ -1,0 +1,289 @@
+#include "tools/bench_audit.h"
+
+#include <ftw.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/encode.h"
+#include "store/audit/checkpoint.h"
+#include "store/audit/event.h"
+#include "store/audit/scan.h"
+#include "store/audit/tiledir.h"
+#include "store/audit/tree.h"
+#include "store/audit/verify.h"
+#include "tools/command.h"
+
+#define NUM_ENTRIES 200000U
+#define NUM_PROOFS 20000U
+#define ORIGIN "audit.example.com/bench"
+
+struct bench {
+    FILE *out;
+    struct dom_buffer entries;  /* bundle form, end to end */
+    struct dom_buffer offsets;  /* uint64 each, one past the last */
+    struct dom_memory_tree tree;
+    struct dom_note_signer signer;
+    char dir[PATH_MAX];
+    uint64_t begin_us;
+};
+
+static void begin(struct bench *b)
+{
+    b->begin_us = dom_clock_monotonic_us(dom_clock_system());
+}
+
+static void report(struct bench *b, const char *what, uint64_t count)
+{
+    uint64_t us = dom_clock_monotonic_us(dom_clock_system()) - b->begin_us;
+    us = us == 0 ? 1 : us;
+    (void)fprintf(b->out, "%-28s %9llu in %7.3f s  %10.0f/s  %8.3f us each\n", what,
+                  (unsigned long long)count, (double)us / 1e6, (double)count * 1e6 / (double)us,
+                  (double)us / (double)count);
+}
+
+static struct dom_slice entry_at(const struct bench *b, uint64_t i)
+{
+    uint64_t from = dom_get_u64be(b->offsets.data + 8 * i);
+    uint64_t to = dom_get_u64be(b->offsets.data + 8 * (i + 1));
+    return dom_slice_of(b->entries.data + from + 2, to - from - 2);
+}
+
+/* An access of ordinary size, about 1.2 KiB. */
+static void fill_event(struct dom_audit_event *e, uint64_t i)
+{
+    static const struct dom_audit_field s_fields[3] = {
+        {{(const uint8_t *)"title", 5},
+         {(const uint8_t *)"content", 7},
+         {(const uint8_t *)"clear", 5}},
+        {{(const uint8_t *)"host_uid", 8},
+         {(const uint8_t *)"identifier", 10},
+         {(const uint8_t *)"pseudonym", 9}},
+        {{(const uint8_t *)"ip", 2},
+         {(const uint8_t *)"network", 7},
+         {(const uint8_t *)"redact", 6}},
+    };
+    static const struct dom_slice s_rules[1] = {{(const uint8_t *)"eu-us-moderation", 16}};
+    uint8_t random10[10] = {0};
+
+    memset(e, 0, sizeof(*e));
+    e->time_ms = INT64_C(1764500000000) + (int64_t)i;
+    dom_put_u64be(random10 + 2, i);
+    dom_audit_uuid7(e->id, e->time_ms, random10);
+    dom_put_u64be(e->nonce, i * UINT64_C(0x9E3779B97F4A7C15));
+    e->origin = DOM_SLICE_LIT(ORIGIN);
+    e->op = DOM_SLICE_LIT("read");
+    e->purpose = DOM_SLICE_LIT("moderation");
+    e->trace = DOM_SLICE_LIT("4bf92f3577b34da6a3ce929d0e0e4736");
+    e->actor = (struct dom_audit_actor){.country = DOM_SLICE_LIT("US"),
+                                        .entity = DOM_SLICE_LIT("Live US Inc"),
+                                        .id = DOM_SLICE_LIT("moderation"),
+                                        .region = DOM_SLICE_LIT("us-east"),
+                                        .type = DOM_SLICE_LIT("service"),
+                                        .user = DOM_SLICE_LIT("hmac:eu7:Qm9i")};
+    e->basis.mech = DOM_SLICE_LIT("GDPR-46-2-c");
+    e->basis.ref = DOM_SLICE_LIT("SCC-EU-US-2026-03");
+    e->decision = (struct dom_audit_decision){.effect = DOM_SLICE_LIT("modify"),
+                                              .mode = DOM_SLICE_LIT("enforce"),
+                                              .reason = DOM_SLICE_LIT("PERMIT"),
+                                              .rules = s_rules,
+                                              .num_rules = 1,
+                                              .time_ms = e->time_ms};
+    e->fields = s_fields;
+    e->num_fields = 3;
+    e->policy = (struct dom_audit_policy){
+        .name = DOM_SLICE_LIT("live-platform"),
+        .sha256 =
+            DOM_SLICE_LIT("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        .version = 42,
+        .index = 118};
+    e->record = (struct dom_audit_record){.kind = DOM_SLICE_LIT("live_room"),
+                                          .home = DOM_SLICE_LIT("DE"),
+                                          .jurisdiction = DOM_SLICE_LIT("EEA"),
+                                          .id = DOM_SLICE_LIT("hmac:eu7:c2Rm"),
+                                          .region = DOM_SLICE_LIT("eu-west"),
+                                          .bytes = 412,
+                                          .count = 1};
+    e->result = (struct dom_audit_result){.present = true, .us = 850};
+    e->router.build = DOM_SLICE_LIT("sha256:9f2c");
+    e->router.instance = DOM_SLICE_LIT("rt-eu-3");
+    e->router.region = DOM_SLICE_LIT("eu-west");
+    e->transfer = (struct dom_audit_transfer){.from = DOM_SLICE_LIT("EEA"),
+                                              .from_region = DOM_SLICE_LIT("eu-west"),
+                                              .method = DOM_SLICE_LIT("grpc+tls1.3"),
+                                              .to = DOM_SLICE_LIT("US"),
+                                              .to_region = DOM_SLICE_LIT("us-east")};
+}
+
+static enum dom_code bench_encode(struct bench *b, struct dom_error *err)
+{
+    struct dom_audit_event event;
+    struct dom_buffer entry = {0};
+    enum dom_code rc = DOM_OK;
+    uint64_t bytes = 0;
+
+    fill_event(&event, 0);
+    begin(b);
+    for (unsigned i = 0; i < NUM_ENTRIES && rc == DOM_OK; i++) {
+        dom_buffer_clear(&entry);
+        rc = dom_audit_event_encode(&event, &entry, err);
+        bytes += entry.len;
+    }
+    report(b, "encode an entry", NUM_ENTRIES);
+    (void)fprintf(b->out, "%-28s %9llu\n", "bytes of an entry",
+                  (unsigned long long)(bytes / NUM_ENTRIES));
+    for (unsigned i = 0; i < NUM_ENTRIES && rc == DOM_OK; i++) {
+        fill_event(&event, i);
+        dom_buffer_clear(&entry);
+        rc = dom_audit_event_encode(&event, &entry, err);
+        dom_buffer_append_u64be(&b->offsets, b->entries.len);
+        if (rc == DOM_OK) {
+            rc = dom_bundle_append(&b->entries, dom_buffer_slice(&entry), err);
+        }
+    }
+    dom_buffer_append_u64be(&b->offsets, b->entries.len);
+    dom_buffer_cleanup(&entry);
+    return rc;
+}
+
+static enum dom_code bench_hash(struct bench *b, struct dom_error *err)
+{
+    struct dom_entry_head head;
+    struct dom_hash hash;
+    enum dom_code rc = DOM_OK;
+
+    begin(b);
+    for (unsigned i = 0; i < NUM_ENTRIES; i++) {
+        dom_hash_leaf(&hash, entry_at(b, i));
+    }
+    report(b, "hash an entry", NUM_ENTRIES);
+    begin(b);
+    for (unsigned i = 0; i < NUM_ENTRIES; i++) {
+        dom_hash_node(&hash, &hash, &hash);
+    }
+    report(b, "hash a node", NUM_ENTRIES);
+    begin(b);
+    for (unsigned i = 0; i < NUM_ENTRIES && rc == DOM_OK; i++) {
+        rc = dom_entry_scan(entry_at(b, i), &head, err);
+    }
+    report(b, "scan an entry", NUM_ENTRIES);
+    begin(b);
+    for (unsigned i = 0; i < NUM_ENTRIES && rc == DOM_OK; i++) {
+        dom_hash_leaf(&hash, entry_at(b, i));
+        rc = dom_memory_tree_append(&b->tree, &hash, err);
+    }
+    report(b, "hash and append an entry", NUM_ENTRIES);
+    return rc;
+}
+
+static enum dom_code bench_proofs(struct bench *b, struct dom_error *err)
+{
+    struct dom_hash_reader reader = dom_memory_tree_reader(&b->tree);
+    struct dom_proof proof;
+    struct dom_hash leaf;
+    struct dom_hash root;
+    enum dom_code rc = DOM_OK;
+
+    dom_edge_root(&b->tree.edge, &root);
+    begin(b);
+    for (uint64_t i = 0; i < NUM_PROOFS && rc == DOM_OK; i++) {
+        rc = dom_prove_inclusion(&proof, &reader, i * 9 % NUM_ENTRIES, NUM_ENTRIES, err);
+    }
+    report(b, "make an inclusion proof", NUM_PROOFS);
+    dom_hash_leaf(&leaf, entry_at(b, (NUM_PROOFS - 1) * 9 % NUM_ENTRIES));
+    begin(b);
+    for (uint64_t i = 0; i < NUM_PROOFS && rc == DOM_OK; i++) {
+        rc = dom_check_inclusion(&proof, (NUM_PROOFS - 1) * 9 % NUM_ENTRIES, NUM_ENTRIES, &leaf,
+                                 &root, err);
+    }
+    report(b, "check an inclusion proof", NUM_PROOFS);
+    return rc;
+}
+
+static enum dom_code read_entries(void *impl, uint64_t first, unsigned count,
+                                  struct dom_buffer *bundle, struct dom_error *err)
+{
+    const struct bench *b = impl;
+    uint64_t from = dom_get_u64be(b->offsets.data + 8 * first);
+    uint64_t to = dom_get_u64be(b->offsets.data + 8 * (first + count));
+
+    dom_buffer_append(bundle, b->entries.data + from, to - from);
+    return bundle->failed ? DOM_FAIL(err, DOM_RESOURCE, "out of memory") : DOM_OK;
+}
+
+static enum dom_code bench_files(struct bench *b, struct dom_error *err)
+{
+    struct dom_tree_head head = {.size = NUM_ENTRIES};
+    struct dom_buffer checkpoint = {0};
+    struct dom_verify_result result;
+    struct dom_log_source source = {
+        .hashes = dom_memory_tree_reader(&b->tree), .entries = read_entries, .impl = b};
+    struct dom_publish publish = {.dir = b->dir, .source = &source, .new_size = NUM_ENTRIES};
+    struct dom_verify_options verify = {.dir = b->dir, .keys = &b->signer.key, .num_keys = 1};
+
+    dom_edge_root(&b->tree.edge, &head.root);
+    begin(b);
+    enum dom_code rc = dom_checkpoint_sign(&b->signer, &head, &checkpoint, err);
+    report(b, "sign a checkpoint", 1);
+    publish.checkpoint = dom_buffer_slice(&checkpoint);
+    begin(b);
+    if (rc == DOM_OK) {
+        rc = dom_tiledir_publish(&publish, NULL, err);
+    }
+    report(b, "publish entries, synced", NUM_ENTRIES);
+    begin(b);
+    if (rc == DOM_OK) {
+        rc = dom_log_verify(&verify, &result, err);
+    }
+    report(b, "verify entries from files", NUM_ENTRIES);
+    dom_buffer_cleanup(&checkpoint);
+    return rc;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
+int dom_bench_audit(FILE *out)
+{
+    static const uint8_t s_seed[DOM_ED25519_KEY_SIZE] = {1};
+    struct bench b = {.out = out};
+    struct dom_error err = {0};
+    const char *temp = getenv("TMPDIR");
+
+    (void)snprintf(b.dir, sizeof(b.dir), "%s/domicile-bench-XXXXXX", temp == NULL ? "/tmp" : temp);
+    if (mkdtemp(b.dir) == NULL) {
+        (void)fprintf(stderr, "domicile bench audit: %s: cannot create\n", b.dir);
+        return DOM_EXIT_FAILED;
+    }
+    dom_memory_tree_init(&b.tree);
+    enum dom_code rc =
+        dom_note_signer_init(&b.signer, DOM_SLICE_LIT(ORIGIN), DOM_KEY_ED25519, s_seed, &err);
+    if (rc == DOM_OK) {
+        rc = bench_encode(&b, &err);
+    }
+    if (rc == DOM_OK) {
+        rc = bench_hash(&b, &err);
+    }
+    if (rc == DOM_OK) {
+        rc = bench_proofs(&b, &err);
+    }
+    if (rc == DOM_OK) {
+        rc = bench_files(&b, &err);
+    }
+    if (rc != DOM_OK) {
+        (void)fprintf(stderr, "domicile bench audit: %s\n", err.message);
+    }
+    (void)nftw(b.dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    dom_note_signer_cleanup(&b.signer);
+    dom_memory_tree_cleanup(&b.tree);
+    dom_buffer_cleanup(&b.entries);
+    dom_buffer_cleanup(&b.offsets);
+    return rc == DOM_OK ? DOM_EXIT_OK : DOM_EXIT_FAILED;
+}
