@@ -146,6 +146,119 @@ static void publishing_again_after_a_crash_is_safe(void **state)
     testing_log_cleanup(&log);
 }
 
+/* A database that fails after some reads. */
+struct failing {
+    struct dom_hash_reader inner;
+    unsigned left;
+};
+
+static enum dom_code failing_read(void *impl, int level, uint64_t first, unsigned count,
+                                  struct dom_hash *out, struct dom_error *err)
+{
+    struct failing *failing = impl;
+    if (failing->left == 0) {
+        return DOM_FAIL(err, DOM_IO, "the disk is gone");
+    }
+    failing->left--;
+    return failing->inner.read(failing->inner.impl, level, first, count, out, err);
+}
+
+static enum dom_code no_entries(void *impl, uint64_t first, unsigned count,
+                                struct dom_buffer *bundle, struct dom_error *err)
+{
+    (void)impl;
+    (void)first;
+    for (unsigned i = 0; i < count; i++) {
+        enum dom_code rc = dom_bundle_append(bundle, DOM_SLICE_LIT("{}"), err);
+        if (rc != DOM_OK) {
+            return rc;
+        }
+    }
+    return DOM_OK;
+}
+
+static void failed_publishing_leaves_the_old_checkpoint(void **state)
+{
+    struct testing_log log;
+    struct dom_buffer before = {0};
+    struct dom_buffer after = {0};
+    char dir[DIR_SIZE];
+    char path[PATH_MAX];
+    unsigned num_failures = 0;
+    (void)state;
+
+    new_dir(dir);
+    testing_log_init(&log);
+    testing_log_fill(&log, 300);
+    testing_log_publish(&log, dir, 0);
+    (void)snprintf(path, sizeof(path), "%s/checkpoint", dir);
+    testing_read(&before, path);
+    testing_log_fill(&log, 700);
+    for (unsigned left = 0;; left++) {
+        struct failing failing = {.inner = dom_memory_tree_reader(&log.tree), .left = left};
+        struct dom_log_source source = {.hashes = {.read = failing_read, .impl = &failing},
+                                        .entries = no_entries};
+        struct dom_publish publish = {.dir = dir,
+                                      .source = &source,
+                                      .old_size = 300,
+                                      .new_size = 700,
+                                      .checkpoint = DOM_SLICE_LIT("new")};
+        enum dom_code rc = dom_tiledir_publish(&publish, NULL, NULL);
+        testing_read(&after, path);
+        if (rc == DOM_OK) {
+            assert_true(dom_slice_eq_str(dom_buffer_slice(&after), "new"));
+            break;
+        }
+        assert_int_equal(rc, DOM_IO);
+        assert_true(dom_slice_eq(dom_buffer_slice(&before), dom_buffer_slice(&after)));
+        num_failures++;
+    }
+    assert_int_equal(num_failures, 3); /* two tiles of level 0, one of level 1 */
+    testing_log_publish(&log, dir, 300);
+    expect_sound(&log, dir);
+    dom_buffer_cleanup(&before);
+    dom_buffer_cleanup(&after);
+    testing_log_cleanup(&log);
+}
+
+static void publishing_where_it_cannot_be_is_refused(void **state)
+{
+    struct testing_log log;
+    struct dom_tiledir tiledir;
+    struct dom_verify_result r;
+    struct dom_error err;
+    char dir[DIR_SIZE];
+    char path[PATH_MAX];
+    static char s_long[PATH_MAX];
+    (void)state;
+
+    new_dir(dir);
+    testing_log_init(&log);
+    testing_log_fill(&log, 3);
+    struct dom_log_source source = {.hashes = dom_memory_tree_reader(&log.tree),
+                                    .entries = no_entries};
+    struct dom_publish publish = {.dir = dir, .source = &source, .old_size = 4, .new_size = 3};
+    assert_int_equal(dom_tiledir_publish(&publish, NULL, &err), DOM_INVALID);
+    publish.old_size = 0;
+    publish.new_size = DOM_TREE_SIZE_MAX + 1;
+    assert_int_equal(dom_tiledir_publish(&publish, NULL, &err), DOM_INVALID);
+    publish.new_size = 4; /* the database has three */
+    assert_int_equal(dom_tiledir_publish(&publish, NULL, &err), DOM_CORRUPT);
+    publish.new_size = 3;
+    memset(s_long, 'x', sizeof(s_long) - 1);
+    publish.dir = s_long;
+    assert_int_equal(dom_tiledir_publish(&publish, NULL, &err), DOM_INVALID);
+    assert_int_equal(dom_tiledir_init(&tiledir, s_long, 3, &err), DOM_INVALID);
+    assert_int_equal(dom_tiledir_init(&tiledir, dir, DOM_TREE_SIZE_MAX + 1, &err), DOM_INVALID);
+    /* A file stands where the folder should be. */
+    (void)snprintf(path, sizeof(path), "%s.blocked", dir);
+    testing_write(path, DOM_SLICE_LIT("x"));
+    publish.dir = path;
+    assert_int_equal(dom_tiledir_publish(&publish, NULL, &err), DOM_IO);
+    assert_int_equal(verify(&log, path, dom_slice_of(NULL, 0), &r), DOM_IO);
+    testing_log_cleanup(&log);
+}
+
 /* ---- tampering ------------------------------------------------------------------------------ */
 
 struct spoiled {
@@ -608,6 +721,8 @@ int main(void)
         cmocka_unit_test(sound_at_every_border),
         cmocka_unit_test(published_step_by_step_up_to_66000),
         cmocka_unit_test(publishing_again_after_a_crash_is_safe),
+        cmocka_unit_test(failed_publishing_leaves_the_old_checkpoint),
+        cmocka_unit_test(publishing_where_it_cannot_be_is_refused),
         cmocka_unit_test(bit_flips_in_every_kind_of_file_are_found),
         cmocka_unit_test(every_byte_of_a_small_log_counts),
         cmocka_unit_test(swapped_entries_are_found),
