@@ -216,8 +216,9 @@ enum dom_code dom_store_locate(struct dom_store_session *session, dom_store_regi
                                struct dom_slice kind, struct dom_slice id,
                                dom_store_region *homep, struct dom_error *err) DOM_MUST_USE;
 
-/* How many distinct limit keys with this prefix the region has counted, and whether `key` is one of
- * them. Any session. */
+/* How many distinct limit keys with this prefix the region has counted (reads them all: ask once
+ * and keep count), and whether `key` is one of them. countp NULL: only the latter, one point
+ * lookup. Any session. */
 enum dom_code dom_store_limit_seen(struct dom_store_session *session, dom_store_region region,
                                    struct dom_slice prefix, struct dom_slice key,
                                    uint64_t *countp, bool *seenp,

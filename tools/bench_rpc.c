@@ -81,9 +81,10 @@ static void pack(const ProtobufCMessage *message, struct dom_buffer *out)
     }
 }
 
-static void make_id(char out[24], uint64_t number)
+/* Ids are unique over homes, so the home is part of them. */
+static void make_id(char out[24], const struct scenario *scenario, uint64_t number)
 {
-    (void)snprintf(out, 24, "bench-%010" PRIu64, number);
+    (void)snprintf(out, 24, "bench-%s-%010" PRIu64, scenario->home, number);
 }
 
 /* A record of about 300 bytes of values. */
@@ -101,7 +102,7 @@ static void make_put(const struct scenario *scenario, uint64_t number, struct do
     Domicile__V1__Field *pointers[4];
     Domicile__V1__PutRecordRequest request = DOMICILE__V1__PUT_RECORD_REQUEST__INIT;
 
-    make_id(id, number);
+    make_id(id, scenario, number);
     (void)snprintf(owner, sizeof(owner), "%s@people.invalid", id);
     const char *values[] = {"The long way round, live", bio, owner, "203.0.113.77"};
     for (size_t i = 0; i < 4; i++) {
@@ -125,7 +126,7 @@ static void make_get(const struct scenario *scenario, uint64_t number, struct do
     char id[24];
     Domicile__V1__GetRecordRequest request = DOMICILE__V1__GET_RECORD_REQUEST__INIT;
 
-    make_id(id, number);
+    make_id(id, scenario, number);
     request.kind = bytes_of(scenario->kind);
     request.id = bytes_of(id);
     request.purpose = bytes_of(scenario->purpose);
@@ -144,7 +145,7 @@ static void make_batch(struct run *run, struct dom_buffer *out)
     Domicile__V1__BatchGetRecordsRequest request = DOMICILE__V1__BATCH_GET_RECORDS_REQUEST__INIT;
 
     for (size_t i = 0; i < BATCH_KEYS; i++) {
-        make_id(ids[i], next_number(&run->state) % run->num_records);
+        make_id(ids[i], scenario, next_number(&run->state) % run->num_records);
         domicile__v1__record_key__init(&keys[i]);
         keys[i].kind = bytes_of(scenario->kind);
         keys[i].id = bytes_of(ids[i]);
@@ -415,22 +416,24 @@ static bool wanted(const struct dom_bench_rpc_options *bench, const struct scena
     return bench->only == NULL || strcmp(bench->only, scenario->name) == 0;
 }
 
-/* Loads what the wanted scenarios read, each (kind, home) once. */
+/* Loads what the wanted scenarios read or replace, each (kind, home) once. */
 static bool load_all(const struct dom_bench_server *server,
                      const struct dom_bench_rpc_options *bench)
 {
-    const struct scenario *people = &s_scenarios[0];
-    const struct scenario *rooms = &s_scenarios[3];
-    bool need_rooms = wanted(bench, rooms);
-    bool need_people = bench->only == NULL || strcmp(bench->only, rooms->name) != 0;
-
-    if (need_people && !load_records(server, people, bench->num_records, "profile-service",
-                                     people->region)) {
-        return false;
-    }
-    if (need_rooms &&
-        !load_records(server, rooms, bench->num_records, "room-service", "eu-central-1")) {
-        return false;
+    for (size_t i = 0; i < DOM_ARRAY_LEN(s_scenarios); i++) {
+        const struct scenario *scenario = &s_scenarios[i];
+        bool loaded = !wanted(bench, scenario);
+        for (size_t k = 0; k < i && !loaded; k++) {
+            loaded = wanted(bench, &s_scenarios[k]) &&
+                     strcmp(s_scenarios[k].kind, scenario->kind) == 0 &&
+                     strcmp(s_scenarios[k].home, scenario->home) == 0;
+        }
+        bool room = strcmp(scenario->kind, "live_room") == 0;
+        if (!loaded && !load_records(server, scenario, bench->num_records,
+                                     room ? "room-service" : "profile-service",
+                                     scenario->border ? "eu-central-1" : scenario->region)) {
+            return false;
+        }
     }
     return settle(server);
 }

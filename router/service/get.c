@@ -124,10 +124,8 @@ static void settle(struct gather *gather)
 {
     for (size_t i = 0; i < gather->num_results; i++) {
         struct dom_read_result *result = &gather->results[i];
-        if (result->num_limit_keys > 0) {
-            dom_limit_settle(&gather->turn.router->limits, result->limit_keys,
-                             result->num_limit_keys);
-        }
+        dom_limit_settle(&gather->turn.router->limits, result->access.served, result->limit_keys,
+                         result->num_limit_keys, result->logged);
     }
     if (gather->batch) {
         answer_batch(gather);
@@ -148,6 +146,7 @@ static void spread(struct gather *gather, const struct dom_store_op *op)
         }
         if (op->code == DOM_OK) {
             gather->receipts[i] = op->receipts[next++];
+            result->logged = true;
             continue;
         }
         /* P3: without the entry there is no answer, and no denial either. */
@@ -230,8 +229,9 @@ static void append_all(struct gather *gather, dom_store_set regions)
     }
     if (!ready) {
         for (size_t i = 0; i < gather->num_results; i++) {
-            dom_limit_settle(&gather->turn.router->limits, gather->results[i].limit_keys,
-                             gather->results[i].num_limit_keys);
+            dom_limit_settle(&gather->turn.router->limits, gather->results[i].access.served,
+                             gather->results[i].limit_keys, gather->results[i].num_limit_keys,
+                             false);
         }
         (void)dom_refuse(&gather->turn.refusal, DOM_RESOURCE, NULL,
                          "the request needs too much memory");
@@ -359,7 +359,8 @@ static void bound_answer(struct gather *gather)
             total += more;
             continue;
         }
-        dom_limit_settle(&gather->turn.router->limits, result->limit_keys, result->num_limit_keys);
+        dom_limit_settle(&gather->turn.router->limits, result->access.served, result->limit_keys,
+                         result->num_limit_keys, false);
         memset(result, 0, sizeof(*result));
         result->access.request.kind = DOM_POLICY_NONE;
         result->code = DOM_RESOURCE;

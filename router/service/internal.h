@@ -114,11 +114,12 @@ enum dom_code dom_turn_entry(struct dom_turn *turn, struct dom_slice *entryp,
                              const struct dom_slice *fields, size_t num_fields, uint64_t bytes,
                              uint64_t count, dom_store_set replicas_abroad) DOM_MUST_USE;
 
-/* Makes the denied access durable in the log, then fails the call with the decision. The call goes
- * async. With no log to write to, it fails at once. */
+/* Makes the denied access durable in the log, then fails the call with the decision, or `instead`
+ * of it with another refusal (copied), for one who may not learn that there is a record. The call
+ * goes async. With no log to write to, it fails at once. */
 void dom_turn_deny(struct dom_turn *turn, struct dom_access *access, const char *op,
                    struct dom_slice kind, struct dom_slice id, const struct dom_slice *fields,
-                   size_t num_fields, bool hidden);
+                   size_t num_fields, const struct dom_refusal *instead);
 
 /* The store region that leads the placement, or any open region of the policy when that is not
  * open: where an entry about this home can lie. */

@@ -2,12 +2,62 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
+
+#include "base/assert.h"
 
 #define PREFIX_BYTES_MAX (DOM_POLICY_NAME_BYTES_MAX + 48U)
 
-/* The number of the window that holds the time. */
-static int64_t window_of(const struct dom_policy_limit *limit, int64_t time_ms)
+/* One rule's limit in one period in one region. */
+struct dom_limit_window {
+    char prefix[PREFIX_BYTES_MAX]; /* of its members' keys */
+    size_t prefix_len;
+    dom_store_region region;
+    uint64_t durable;   /* members on disk */
+    uint64_t in_flight; /* members on their way there, each counted once */
+    uint64_t used;      /* tick of the last use */
+};
+
+/* A member in flight. Several accesses of one subject share it: the first to land counts. */
+struct dom_limit_member {
+    struct dom_slice key; /* owned: it outlives the request that brought it first */
+    dom_store_region region;
+    uint32_t refs; /* 0: free slot */
+    bool durable;
+    uint16_t window;
+};
+
+static void free_key(struct dom_limit_member *member)
+{
+    void *memory = NULL;
+
+    memcpy(&memory, &member->key.data, sizeof(memory)); /* the slice is const, the owner is not */
+    free(memory);
+    member->key = dom_slice_of(NULL, 0);
+}
+
+void dom_limit_table_init(struct dom_limit_table *table)
+{
+    memset(table, 0, sizeof(*table));
+    table->windows = calloc(DOM_LIMIT_WINDOWS_MAX, sizeof(*table->windows));
+    table->members = calloc(DOM_LIMIT_SLOTS, sizeof(*table->members));
+    DOM_ASSERT(table->windows != NULL);
+    DOM_ASSERT(table->members != NULL);
+}
+
+void dom_limit_table_cleanup(struct dom_limit_table *table)
+{
+    for (size_t i = 0; table->members != NULL && i < DOM_LIMIT_SLOTS; i++) {
+        free_key(&table->members[i]);
+    }
+    free(table->windows);
+    free(table->members);
+    memset(table, 0, sizeof(*table));
+}
+
+/* The number of the period that holds the time. */
+static int64_t period_of(const struct dom_policy_limit *limit, int64_t time_ms)
 {
     time_t seconds = (time_t)(time_ms / 1000);
     struct tm tm;
@@ -20,47 +70,173 @@ static int64_t window_of(const struct dom_policy_limit *limit, int64_t time_ms)
     return limit->calendar_unit == 'Y' ? tm.tm_year : (int64_t)tm.tm_year * 12 + tm.tm_mon;
 }
 
-static size_t make_prefix(char *out, const struct dom_policy *policy,
-                          const struct dom_policy_limit *limit, int64_t window)
+/* ---- windows ---- */
+
+static struct dom_limit_window *oldest_idle(struct dom_limit_table *table)
 {
-    int len = snprintf(out, PREFIX_BYTES_MAX, "%s/%" PRIu64 "/%" PRId64 "/",
-                       dom_policy_rule_name(policy, limit->rule), limit->records, window);
+    struct dom_limit_window *found = NULL;
 
-    return len < 0 ? 0 : (size_t)len;
-}
-
-static bool is_pending(const struct dom_limit_table *table, dom_store_region region,
-                       struct dom_slice prefix, struct dom_slice key, uint64_t *extra)
-{
-    bool found = false;
-
-    *extra = 0;
-    for (size_t i = 0; i < table->num_pending; i++) {
-        const struct dom_limit_pending *one = &table->pending[i];
-        if (one->region != region || one->prefix_len != prefix.len ||
-            memcmp(one->key.data, prefix.data, prefix.len) != 0) {
-            continue;
+    for (size_t i = 0; i < table->num_windows; i++) {
+        struct dom_limit_window *one = &table->windows[i];
+        if (one->in_flight == 0 && (found == NULL || one->used < found->used)) {
+            found = one;
         }
-        *extra += 1;
-        found = found || dom_slice_eq(one->key, key);
     }
     return found;
 }
 
-/* Counts one window. *seen: this subject is in it already. */
-static enum dom_code count_window(const struct dom_limit_table *table,
-                                  struct dom_store_session *session, dom_store_region region,
-                                  struct dom_slice prefix, struct dom_slice key, uint64_t *count,
-                                  bool *seen, struct dom_error *err)
+/* The window of a period, its count read from the store when it is new here. */
+static enum dom_code open_window(struct dom_limit_table *table, struct dom_store_session *session,
+                                 dom_store_region region, const struct dom_policy *policy,
+                                 const struct dom_policy_limit *limit, int64_t period,
+                                 struct dom_limit_window **windowp, struct dom_error *err)
 {
-    uint64_t extra = 0;
+    char prefix[PREFIX_BYTES_MAX];
+    bool seen = false;
+    int len = snprintf(prefix, sizeof(prefix), "%s/%" PRIu64 "/%" PRId64 "/",
+                       dom_policy_rule_name(policy, limit->rule), limit->records, period);
 
-    enum dom_code rc = dom_store_limit_seen(session, region, prefix, key, count, seen, err);
+    *windowp = NULL;
+    DOM_ASSERT(len > 0 && (size_t)len < sizeof(prefix));
+    for (size_t i = 0; i < table->num_windows; i++) {
+        struct dom_limit_window *one = &table->windows[i];
+        if (one->region == region && one->prefix_len == (size_t)len &&
+            memcmp(one->prefix, prefix, (size_t)len) == 0) {
+            one->used = ++table->tick;
+            *windowp = one;
+            return DOM_OK;
+        }
+    }
+    struct dom_limit_window *window = table->num_windows < DOM_LIMIT_WINDOWS_MAX
+                                          ? &table->windows[table->num_windows]
+                                          : oldest_idle(table);
+    if (window == NULL) {
+        return DOM_FAIL(err, DOM_RESOURCE, "too many limits in use at once");
+    }
+    struct dom_limit_window fresh = {
+        .prefix_len = (size_t)len, .region = region, .used = ++table->tick};
+    memcpy(fresh.prefix, prefix, (size_t)len + 1);
+    struct dom_slice bytes = dom_slice_of(prefix, (size_t)len);
+    enum dom_code rc =
+        dom_store_limit_seen(session, region, bytes, bytes, &fresh.durable, &seen, err);
     if (rc != DOM_OK) {
         return rc;
     }
-    *seen = is_pending(table, region, prefix, key, &extra) || *seen;
-    *count += extra;
+    *window = fresh;
+    if (window == &table->windows[table->num_windows]) {
+        table->num_windows++;
+    }
+    *windowp = window;
+    return DOM_OK;
+}
+
+/* ---- members in flight ---- */
+
+static size_t slot_of(dom_store_region region, struct dom_slice key)
+{
+    uint64_t hash = UINT64_C(14695981039346656037) ^ (uint64_t)region; /* FNV-1a */
+
+    for (size_t i = 0; i < key.len; i++) {
+        hash = (hash ^ key.data[i]) * UINT64_C(1099511628211);
+    }
+    return (size_t)(hash ^ (hash >> 32)) & (DOM_LIMIT_SLOTS - 1);
+}
+
+/* The member, or the free slot where it would stand. */
+static struct dom_limit_member *find_member(struct dom_limit_table *table, dom_store_region region,
+                                            struct dom_slice key)
+{
+    size_t slot = slot_of(region, key);
+
+    while (table->members[slot].refs != 0 &&
+           !(table->members[slot].region == region &&
+             dom_slice_eq(table->members[slot].key, key))) {
+        slot = (slot + 1) & (DOM_LIMIT_SLOTS - 1);
+    }
+    return &table->members[slot];
+}
+
+/* Frees a slot and moves what probing had put behind it, so that no search breaks off early. */
+static void remove_member(struct dom_limit_table *table, struct dom_limit_member *member)
+{
+    size_t hole = (size_t)(member - table->members);
+    size_t at = hole;
+
+    free_key(member);
+    for (;;) {
+        at = (at + 1) & (DOM_LIMIT_SLOTS - 1);
+        if (table->members[at].refs == 0) {
+            break;
+        }
+        size_t ideal = slot_of(table->members[at].region, table->members[at].key);
+        size_t from_ideal = (at - ideal) & (DOM_LIMIT_SLOTS - 1);
+        size_t from_hole = (at - hole) & (DOM_LIMIT_SLOTS - 1);
+        if (from_ideal >= from_hole) {
+            table->members[hole] = table->members[at];
+            hole = at;
+        }
+    }
+    memset(&table->members[hole], 0, sizeof(table->members[hole]));
+    table->num_members--;
+}
+
+static char *make_key(struct dom_arena *arena, const struct dom_limit_window *window,
+                      struct dom_slice member)
+{
+    char *key = dom_arena_alloc(arena, window->prefix_len + member.len + 1);
+
+    if (key != NULL) {
+        memcpy(key, window->prefix, window->prefix_len);
+        memcpy(key + window->prefix_len, member.data, member.len);
+        key[window->prefix_len + member.len] = '\0';
+    }
+    return key;
+}
+
+/* Takes the access into the window, or refuses. *keyp stays empty when the member is on disk
+ * already. */
+static enum dom_code enter(struct dom_limit_table *table, struct dom_store_session *session,
+                           const struct dom_policy *policy, const struct dom_policy_limit *limit,
+                           struct dom_limit_window *window, uint64_t before,
+                           struct dom_slice member, struct dom_arena *arena,
+                           struct dom_slice *keyp, struct dom_error *err)
+{
+    bool seen = false;
+    char *text = make_key(arena, window, member);
+
+    if (text == NULL || table->num_members >= DOM_LIMIT_IN_FLIGHT_MAX) {
+        return DOM_FAIL(err, DOM_RESOURCE, "too many limited accesses at once");
+    }
+    struct dom_slice key = dom_slice_of(text, window->prefix_len + member.len);
+    struct dom_limit_member *slot = find_member(table, window->region, key);
+    if (slot->refs > 0) {
+        /* In flight for another access, which may fail: this one carries the key too. */
+        slot->refs++;
+        *keyp = key;
+        return DOM_OK;
+    }
+    enum dom_code rc = dom_store_limit_seen(session, window->region, dom_slice_of(NULL, 0), key,
+                                            NULL, &seen, err);
+    if (rc != DOM_OK || seen) {
+        return rc;
+    }
+    if (window->durable + window->in_flight + before >= limit->records) {
+        return DOM_FAIL(err, DOM_LIMIT_REACHED,
+                        "rule \"%s\" lets %" PRIu64 " through in its period, and they are used up",
+                        dom_policy_rule_name(policy, limit->rule), limit->records);
+    }
+    uint8_t *owned = malloc(key.len);
+    if (owned == NULL) {
+        return DOM_FAIL(err, DOM_RESOURCE, "out of memory");
+    }
+    memcpy(owned, key.data, key.len);
+    *slot = (struct dom_limit_member){.key = dom_slice_of(owned, key.len),
+                                      .region = window->region,
+                                      .refs = 1,
+                                      .window = (uint16_t)(window - table->windows)};
+    table->num_members++;
+    window->in_flight++;
+    *keyp = key;
     return DOM_OK;
 }
 
@@ -70,46 +246,22 @@ static enum dom_code check_one(struct dom_limit_table *table, struct dom_store_s
                                int64_t time_ms, struct dom_arena *arena, struct dom_slice *keyp,
                                struct dom_error *err)
 {
-    char prefix[PREFIX_BYTES_MAX];
-    int64_t window = window_of(limit, time_ms);
-    uint64_t count = 0;
+    struct dom_limit_window *window = NULL;
+    int64_t period = period_of(limit, time_ms);
     uint64_t before = 0;
-    bool seen = false;
-    bool seen_before = false;
+    enum dom_code rc = DOM_OK;
 
-    *keyp = dom_slice_of(NULL, 0);
-    size_t len = make_prefix(prefix, policy, limit, window);
-    char *key = dom_arena_printf(arena, "%.*s%.*s", (int)len, prefix, (int)member.len,
-                                 (const char *)member.data);
-    if (key == NULL || table->num_pending >= DOM_LIMIT_IN_FLIGHT_MAX) {
-        return DOM_FAIL(err, DOM_RESOURCE, "too many limited accesses in flight");
+    if (!limit->calendar) {
+        rc = open_window(table, session, region, policy, limit, period - 1, &window, err);
+        before = rc == DOM_OK ? window->durable + window->in_flight : 0;
     }
-    struct dom_slice whole = dom_slice_str(key);
-    enum dom_code rc = count_window(table, session, region, dom_slice_of(prefix, len), whole,
-                                    &count, &seen, err);
-    if (rc != DOM_OK || seen) {
+    if (rc == DOM_OK) {
+        rc = open_window(table, session, region, policy, limit, period, &window, err);
+    }
+    if (rc != DOM_OK) {
         return rc;
     }
-    if (!limit->calendar) {
-        size_t old_len = make_prefix(prefix, policy, limit, window - 1);
-        char *old = dom_arena_printf(arena, "%.*s%.*s", (int)old_len, prefix, (int)member.len,
-                                     (const char *)member.data);
-        rc = old == NULL ? DOM_FAIL(err, DOM_RESOURCE, "the request needs too much memory")
-                         : count_window(table, session, region, dom_slice_of(prefix, old_len),
-                                        dom_slice_str(old), &before, &seen_before, err);
-        if (rc != DOM_OK) {
-            return rc;
-        }
-    }
-    if (count + before >= limit->records) {
-        return DOM_FAIL(err, DOM_LIMIT_REACHED,
-                        "rule \"%s\" lets %" PRIu64 " through in its period, and they are used up",
-                        dom_policy_rule_name(policy, limit->rule), limit->records);
-    }
-    table->pending[table->num_pending++] =
-        (struct dom_limit_pending){.key = whole, .prefix_len = len, .region = region};
-    *keyp = whole;
-    return DOM_OK;
+    return enter(table, session, policy, limit, window, before, member, arena, keyp, err);
 }
 
 enum dom_code dom_limit_check(struct dom_limit_table *table, struct dom_store_session *session,
@@ -125,7 +277,7 @@ enum dom_code dom_limit_check(struct dom_limit_table *table, struct dom_store_se
     *rulep = DOM_POLICY_NONE;
     for (size_t i = 0; cell != NULL && i < cell->num_limits && rc == DOM_OK; i++) {
         const struct dom_policy_limit *limit = &cell->limits[i];
-        struct dom_slice key;
+        struct dom_slice key = {0};
         rc = *num_keysp >= 2 * DOM_OBLIGATIONS_MAX
                  ? DOM_FAIL(err, DOM_RESOURCE, "too many limits on one access")
                  : check_one(table, session, region, policy, limit,
@@ -137,20 +289,30 @@ enum dom_code dom_limit_check(struct dom_limit_table *table, struct dom_store_se
         }
     }
     if (rc != DOM_OK) {
-        dom_limit_settle(table, keys, *num_keysp);
+        dom_limit_settle(table, region, keys, *num_keysp, false);
         *num_keysp = 0;
     }
     return rc;
 }
 
-void dom_limit_settle(struct dom_limit_table *table, const struct dom_slice *keys, size_t num_keys)
+void dom_limit_settle(struct dom_limit_table *table, dom_store_region region,
+                      const struct dom_slice *keys, size_t num_keys, bool durable)
 {
     for (size_t k = 0; k < num_keys; k++) {
-        for (size_t i = 0; i < table->num_pending; i++) {
-            if (table->pending[i].key.data == keys[k].data) {
-                table->pending[i] = table->pending[--table->num_pending];
-                break;
+        struct dom_limit_member *member = find_member(table, region, keys[k]);
+        DOM_ASSERT(member->refs > 0);
+        struct dom_limit_window *window = &table->windows[member->window];
+        if (durable && !member->durable) {
+            member->durable = true;
+            window->durable++;
+            window->in_flight--;
+        }
+        member->refs--;
+        if (member->refs == 0) {
+            if (!member->durable) {
+                window->in_flight--;
             }
+            remove_member(table, member);
         }
     }
 }

@@ -1,17 +1,21 @@
 /* ListRecords: pages scanned on the worker, each with its own decision and, across a border, its
  * own entry; sent one at a time, as fast as the caller reads. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/encode.h"
 #include "domicile/v1/record.pb-c.h"
 #include "router/core/wire.h"
-#include "router/service/internal.h"
+#include "router/service/read.h"
 
 #define PAGE_DEFAULT 100U
 #define TOKEN_BYTES_MAX 64U
 #define PAGE_BYTES_MAX (DOM_MESSAGE_BYTES_MAX - (64U << 10))
 #define PAGE_ARENA_BYTES_MAX (24U << 20)
+#define SUBJECT_BYTES 64U
+#define LIMITS_PER_RECORD (2U * DOM_OBLIGATIONS_MAX)
+#define LIMIT_KEYS_BYTES_MAX (8U << 20)
 
 struct listing {
     struct dom_turn turn;
@@ -39,6 +43,11 @@ struct listing {
     size_t num_records;
     size_t seen;
     uint64_t page_bytes;
+    struct dom_buffer subjects;   /* SUBJECT_BYTES for each record, when a limit counts them */
+    struct dom_arena limit_arena; /* of limit_keys */
+    struct dom_slice *limit_keys; /* DOM_PAGE_RECORDS_MAX * LIMITS_PER_RECORD, owned */
+    size_t num_limit_keys;
+    bool refused;                 /* the entry under way is a denial */
     struct dom_slice entry;
     struct dom_store_receipt receipt;
     struct dom_store_session *session; /* the worker's, while a page is scanned */
@@ -51,6 +60,17 @@ static void cleanup(struct listing *listing)
     dom_arena_cleanup(&listing->page_arena);
     dom_buffer_cleanup(&listing->page);
     dom_buffer_cleanup(&listing->record);
+    dom_buffer_cleanup(&listing->subjects);
+    dom_arena_cleanup(&listing->limit_arena);
+    free(listing->limit_keys);
+    listing->limit_keys = NULL;
+}
+
+static bool limited(const struct listing *listing)
+{
+    const struct dom_policy_cell *cell = listing->access.decision.cell;
+
+    return listing->access.request.crosses && cell != NULL && cell->num_limits > 0;
 }
 
 static void end_with(struct listing *listing, enum dom_code code, const char *path,
@@ -81,6 +101,13 @@ static bool take_row(void *context, const struct dom_store_row *row)
     dom_policy_set here =
         dom_row_classes(listing->turn.snapshot, listing->kind, row, &listing->mask);
     listing->page_classes |= here;
+    if (limited(listing)) {
+        char subject[SUBJECT_BYTES] = "";
+        dom_store_subject_hash(
+            listing->session, listing->access.served, DOM_SLICE_LIT("subject"),
+            dom_row_subject(listing->turn.snapshot, listing->kind, row), subject);
+        dom_buffer_append(&listing->subjects, subject, sizeof(subject));
+    }
     dom_buffer_clear(&listing->record);
     dom_answer_record(&listing->record, &access, row, &listing->mask, pseudonym, listing);
     dom_wire_element(&listing->page, 1, dom_buffer_slice(&listing->record));
@@ -116,6 +143,7 @@ static void scan_page(struct dom_job *job, struct dom_store_session *session)
 static void next_page(struct listing *listing)
 {
     dom_buffer_clear(&listing->page);
+    dom_buffer_clear(&listing->subjects);
     listing->num_records = 0;
     listing->page_bytes = 0;
     listing->page_classes = 0;
@@ -171,13 +199,61 @@ static void send_page(struct listing *listing)
 static void entry_done(struct dom_async *async)
 {
     struct listing *listing = async->owner;
+    struct dom_turn *turn = &listing->turn;
 
+    dom_limit_settle(&turn->router->limits, listing->access.served, listing->limit_keys,
+                     listing->num_limit_keys, async->op.code == DOM_OK);
+    listing->num_limit_keys = 0;
     if (async->op.code != DOM_OK) {
         end_with(listing, DOM_AUDIT_UNAVAILABLE, NULL,
                  "the access cannot be written to the audit log");
         return;
     }
+    if (listing->refused) {
+        cleanup(listing);
+        dom_turn_refuse_decision(turn, &listing->access);
+        return;
+    }
     send_page(listing);
+}
+
+/* Counts every record of the page against the limits; on an error none is counted. */
+static enum dom_code count_page(struct listing *listing, struct dom_error *err)
+{
+    struct dom_turn *turn = &listing->turn;
+    enum dom_code rc = DOM_OK;
+
+    if (listing->limit_keys == NULL) {
+        dom_arena_init(&listing->limit_arena, NULL, 0, LIMIT_KEYS_BYTES_MAX);
+        listing->limit_keys = calloc((size_t)DOM_PAGE_RECORDS_MAX * LIMITS_PER_RECORD,
+                                     sizeof(*listing->limit_keys));
+    }
+    if (listing->limit_keys == NULL || listing->subjects.failed) {
+        return DOM_FAIL(err, DOM_RESOURCE, "out of memory");
+    }
+    dom_arena_reset(&listing->limit_arena);
+    listing->num_limit_keys = 0;
+    for (size_t i = 0; i < listing->num_records && rc == DOM_OK; i++) {
+        const char *subject = (const char *)listing->subjects.data + i * SUBJECT_BYTES;
+        size_t num = 0;
+        char access_id[17];
+        uint8_t random[8];
+        dom_policy_id rule = DOM_POLICY_NONE;
+        dom_router_random(turn->router, random, sizeof(random));
+        dom_hex_encode(access_id, dom_slice_of(random, sizeof(random)));
+        rc = dom_limit_check(&turn->router->limits, turn->router->session, listing->access.served,
+                             turn->snapshot->policy, listing->access.decision.cell,
+                             dom_slice_str(subject), dom_slice_of(access_id, 16), turn->now_ms,
+                             &listing->limit_arena, listing->limit_keys + listing->num_limit_keys,
+                             &num, &rule, err);
+        listing->num_limit_keys += num;
+    }
+    if (rc != DOM_OK) {
+        dom_limit_settle(&turn->router->limits, listing->access.served, listing->limit_keys,
+                         listing->num_limit_keys, false);
+        listing->num_limit_keys = 0;
+    }
+    return rc;
 }
 
 static void page_scanned(struct dom_rpc_work *work)
@@ -185,6 +261,7 @@ static void page_scanned(struct dom_rpc_work *work)
     struct listing *listing = (struct listing *)((char *)work - offsetof(struct listing, work));
     struct dom_turn *turn = &listing->turn;
     struct dom_error err = {0};
+    enum dom_code rc = DOM_OK;
 
     if (listing->scan_code != DOM_OK) {
         end_with(listing, listing->scan_code, NULL, listing->scan_error.message);
@@ -195,15 +272,32 @@ static void page_scanned(struct dom_rpc_work *work)
         return;
     }
     turn->now_ms = dom_clock_wall_ms(turn->router->clock);
-    enum dom_code rc = dom_turn_entry(turn, &listing->entry, &listing->access, "list",
+    rc = limited(listing) ? count_page(listing, &err) : DOM_OK;
+    if (rc != DOM_OK && rc != DOM_LIMIT_REACHED) {
+        end_with(listing, rc, NULL, err.message);
+        return;
+    }
+    if (rc == DOM_LIMIT_REACHED) {
+        listing->refused = true;
+        listing->access.decision.effect = DOM_EFFECT_DENY;
+        listing->access.decision.reason = DOM_LIMIT_REACHED;
+        (void)dom_refuse(&turn->refusal, DOM_LIMIT_REACHED, NULL, "%s", err.message);
+        listing->page_bytes = 0;
+        listing->num_records = 0;
+    }
+    struct dom_refusal kept = turn->refusal;
+    rc = dom_turn_entry(turn, &listing->entry, &listing->access, "list",
                                       listing->kind_name, dom_slice_of(NULL, 0),
                                       listing->mask.names, listing->mask.num_names,
                                       listing->page_bytes, listing->num_records, 0);
     if (rc != DOM_OK) {
+        dom_limit_settle(&turn->router->limits, listing->access.served, listing->limit_keys,
+                         listing->num_limit_keys, false);
         cleanup(listing);
         dom_turn_refuse(turn);
         return;
     }
+    turn->refusal = kept;
     memset(&listing->async, 0, sizeof(listing->async));
     listing->async.owner = listing;
     listing->async.done = entry_done;
@@ -213,7 +307,11 @@ static void page_scanned(struct dom_rpc_work *work)
     listing->async.op.entries = &listing->entry;
     listing->async.op.num_entries = 1;
     listing->async.op.receipts = &listing->receipt;
+    listing->async.op.limit_keys = listing->limit_keys;
+    listing->async.op.num_limit_keys = listing->num_limit_keys;
     if (dom_async_submit(turn->router, &listing->async, &err) != DOM_OK) {
+        dom_limit_settle(&turn->router->limits, listing->access.served, listing->limit_keys,
+                         listing->num_limit_keys, false);
         end_with(listing, err.code, NULL, err.message);
     }
 }
@@ -301,7 +399,7 @@ void dom_handle_list(struct dom_rpc_call *call, void *context)
                       listing->home, listing->purpose, classes, lead, crosses, turn->now_ms);
     if (listing->access.decision.effect == DOM_EFFECT_DENY) {
         dom_turn_deny(turn, &listing->access, "list", listing->kind_name, dom_slice_of(NULL, 0),
-                      listing->mask.names, listing->mask.num_names, false);
+                      listing->mask.names, listing->mask.num_names, NULL);
         return;
     }
     dom_arena_init(&listing->page_arena, NULL, 0, PAGE_ARENA_BYTES_MAX);

@@ -157,6 +157,36 @@ static bool make_entry(struct plan *plan, const struct dom_slice *names, size_t 
     return true;
 }
 
+static void refuse_by_decision(struct plan *plan)
+{
+    struct dom_read_result *result = plan->result;
+    const struct dom_policy *policy = plan->snapshot->policy;
+    const char *purpose = dom_policy_purpose_name(policy, plan->read->purpose);
+
+    (void)dom_refuse(&result->refusal, result->code, NULL,
+                     "%s: reading %s at home in %s by service \"%.*s\" from region %.*s %s%s%s",
+                     dom_code_text(result->code), dom_policy_kind_name(policy, plan->key->kind),
+                     dom_policy_country_name(policy, plan->home),
+                     (int)plan->turn->caller.service_name.len,
+                     (const char *)plan->turn->caller.service_name.data,
+                     (int)plan->turn->caller.region_name.len,
+                     (const char *)plan->turn->caller.region_name.data,
+                     purpose[0] == '\0' ? "without a purpose" : "for purpose \"", purpose,
+                     purpose[0] == '\0' ? "" : "\"");
+}
+
+/* A service that may not ask at all is told so, whatever exists: in the words for a record of the
+ * caller's own country, which say nothing of the record's home. */
+static void tell_service(struct plan *plan)
+{
+    plan->home = plan->turn->caller.country;
+    decide(plan, plan->mask.classes, plan->turn->caller.store_region);
+    plan->result->access.request.crosses = false;
+    plan->result->code = DOM_SERVICE_DENIED;
+    plan->result->hidden = false;
+    refuse_by_decision(plan);
+}
+
 /* The border stays closed: says so in the log of the region that would have given. */
 static void deny(struct plan *plan)
 {
@@ -166,22 +196,16 @@ static void deny(struct plan *plan)
     result->code = result->access.decision.reason;
     DOM_ASSERT(result->code != DOM_OK);
     if (result->refusal.error.code == DOM_OK) {
-        const char *purpose = dom_policy_purpose_name(policy, plan->read->purpose);
-        (void)dom_refuse(&result->refusal, result->code, NULL,
-                         "%s: reading %s at home in %s by service \"%.*s\" from region %.*s %s%s%s",
-                         dom_code_text(result->code), dom_policy_kind_name(policy, plan->key->kind),
-                         dom_policy_country_name(policy, plan->home),
-                         (int)plan->turn->caller.service_name.len,
-                         (const char *)plan->turn->caller.service_name.data,
-                         (int)plan->turn->caller.region_name.len,
-                         (const char *)plan->turn->caller.region_name.data,
-                         purpose[0] == '\0' ? "without a purpose" : "for purpose \"", purpose,
-                         purpose[0] == '\0' ? "" : "\"");
+        refuse_by_decision(plan);
     }
     result->hidden = plan->key->home == DOM_POLICY_NONE &&
                      dom_policy_info(policy)->hide_existence;
-    if (result->access.request.crosses && result->access.served != DOM_STORE_NO_REGION) {
-        (void)make_entry(plan, plan->mask.names, plan->mask.num_names, 0, 0);
+    if (result->access.request.crosses && result->access.served != DOM_STORE_NO_REGION &&
+        !make_entry(plan, plan->mask.names, plan->mask.num_names, 0, 0)) {
+        return;
+    }
+    if (result->hidden && result->code == DOM_SERVICE_DENIED) {
+        tell_service(plan); /* as of a record that is not there: neither says which */
     }
 }
 
@@ -222,14 +246,32 @@ static bool fresh_enough(const struct plan *plan)
 {
     const struct dom_freshness *want = &plan->read->freshness;
 
+    if (plan->row.version < want->at_least_version) {
+        return false; /* at home too: a version that nobody has reached is nowhere */
+    }
     if (plan->region == plan->lead) {
         return true;
     }
-    if (want->strong || plan->row.version < want->at_least_version) {
+    if (want->strong) {
         return false;
     }
     return !want->bounded || dom_store_staleness_ms(plan->turn->router->store, plan->lead,
                                                     plan->region) <= want->max_staleness_ms;
+}
+
+struct dom_slice dom_row_subject(const struct dom_snapshot *snapshot, dom_policy_id kind,
+                                 const struct dom_store_row *row)
+{
+    const char *field = dom_policy_kind_subject(snapshot->policy, kind);
+
+    for (size_t i = 0; field[0] != '\0' && i < row->num_fields; i++) {
+        struct dom_field_view view;
+        if (dom_slice_eq_str(row->fields[i].name, field) &&
+            dom_field_parse(row->fields[i].value, &view) && view.bytes.len > 0) {
+            return view.bytes;
+        }
+    }
+    return row->id;
 }
 
 /* Counts the access against the limits of the rules that let it pass. */
@@ -246,15 +288,7 @@ static bool within_limits(struct plan *plan)
     if (result->access.decision.cell == NULL || result->access.decision.cell->num_limits == 0) {
         return true;
     }
-    struct dom_slice who = plan->key->id;
-    const char *subject_field = dom_policy_kind_subject(plan->snapshot->policy, plan->key->kind);
-    for (size_t i = 0; i < plan->row.num_fields; i++) {
-        struct dom_field_view view;
-        if (dom_slice_eq_str(plan->row.fields[i].name, subject_field) &&
-            dom_field_parse(plan->row.fields[i].value, &view) && view.bytes.len > 0) {
-            who = view.bytes;
-        }
-    }
+    struct dom_slice who = dom_row_subject(plan->snapshot, plan->key->kind, &plan->row);
     /* A subject is one person whatever the kind of record that leads to them. */
     dom_store_subject_hash(turn->router->session, result->access.served,
                            DOM_SLICE_LIT("subject"), who, subject);
@@ -369,14 +403,10 @@ static void absent(struct plan *plan)
 
     plan->home = plan->key->home;
     if (plan->home == DOM_POLICY_NONE) {
-        /* The caller's own country stands for the unknown home: a service that may not ask at all
-         * is told so, whatever exists. */
         plan->home = plan->turn->caller.country;
         decide(plan, plan->mask.classes, plan->turn->caller.store_region);
-        plan->result->access.request.crosses = false;
         if (plan->result->access.decision.reason == DOM_SERVICE_DENIED) {
-            deny(plan);
-            plan->result->hidden = false;
+            tell_service(plan);
             return;
         }
         fail(plan, DOM_NOT_FOUND,

@@ -33,7 +33,12 @@ struct dom_read_result {
     dom_store_region entry_region;
     struct dom_slice limit_keys[2 * DOM_OBLIGATIONS_MAX];
     size_t num_limit_keys;
+    bool logged;                  /* the entry and the limit keys are durable */
 };
+
+/* Whom the row is about: its kind's subject field, or else its id. */
+struct dom_slice dom_row_subject(const struct dom_snapshot *snapshot, dom_policy_id kind,
+                                 const struct dom_store_row *row);
 
 /* Never fails: the outcome is in the result. */
 void dom_read_one(const struct dom_read *read, const struct dom_key *key,

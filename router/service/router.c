@@ -426,6 +426,7 @@ enum dom_code dom_router_new(struct dom_router **routerp, struct dom_findings *f
     router->options = *options;
     router->clock = options->clock == NULL ? dom_clock_system() : options->clock;
     (void)pthread_mutex_init(&router->holder.lock, NULL);
+    dom_limit_table_init(&router->limits);
     for (size_t i = 0; i < DOM_REGIONS_MAX; i++) {
         atomic_init(&router->policy_index[i], -1);
     }
@@ -494,6 +495,7 @@ void dom_router_destroy(struct dom_router *router)
     dom_store_destroy(router->store);
     dom_rpc_server_destroy(router->server);
     dom_snapshot_unref(router->holder.current);
+    dom_limit_table_cleanup(&router->limits);
     dom_buffer_cleanup(&router->scratch);
     dom_buffer_cleanup(&router->scratch2);
     (void)pthread_mutex_destroy(&router->holder.lock);

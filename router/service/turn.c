@@ -269,7 +269,7 @@ struct denial {
     struct dom_access access;
     struct dom_slice entry;
     struct dom_store_receipt receipt;
-    bool hidden;
+    bool hidden; /* turn.refusal, and nothing of the decision, is told */
 };
 
 static void tell_denial(struct denial *denial)
@@ -277,9 +277,6 @@ static void tell_denial(struct denial *denial)
     struct dom_turn *turn = &denial->turn;
 
     if (denial->hidden) {
-        (void)dom_refuse(&turn->refusal, DOM_NOT_FOUND, NULL,
-                         "no record that this caller may read; name its home to learn what the "
-                         "policy decides");
         dom_turn_refuse(turn);
         return;
     }
@@ -322,10 +319,13 @@ static void refuse_by_decision(struct dom_turn *turn, const struct dom_access *a
 
 void dom_turn_deny(struct dom_turn *turn, struct dom_access *access, const char *op,
                    struct dom_slice kind, struct dom_slice id, const struct dom_slice *fields,
-                   size_t num_fields, bool hidden)
+                   size_t num_fields, const struct dom_refusal *instead)
 {
     struct dom_error err = {0};
 
+    if (instead != NULL) {
+        turn->refusal = *instead;
+    }
     refuse_by_decision(turn, access);
     struct denial *denial = dom_turn_calloc(turn, 1, sizeof(*denial));
     if (denial == NULL) {
@@ -334,7 +334,7 @@ void dom_turn_deny(struct dom_turn *turn, struct dom_access *access, const char 
     denial->turn = *turn;
     denial->access = *access;
     denial->access.caller = &denial->turn.caller;
-    denial->hidden = hidden;
+    denial->hidden = instead != NULL;
     if (!access->request.crosses || access->served == DOM_STORE_NO_REGION) {
         tell_denial(denial); /* within one jurisdiction: no border, no entry */
         return;

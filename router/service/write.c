@@ -16,6 +16,7 @@ struct write {
     dom_policy_id home;
     dom_policy_id purpose;
     dom_store_region lead;
+    bool homeless;                 /* the caller named no home: `home` is the record's, a secret */
     struct dom_slice *names;       /* of the fields */
     size_t num_names;
     dom_policy_set classes;
@@ -78,10 +79,6 @@ static bool check_field(struct write *write, size_t i, const Domicile__V1__Field
         !dom_utf8_valid(dom_pb_slice(field->text))) {
         return bad_field(write, i, DOM_INVALID, ".text", "not valid UTF-8; use `data` for bytes");
     }
-    if ((write->placement->storable & (UINT64_C(1) << data_class)) == 0) {
-        return bad_field(write, i, DOM_NO_PLACEMENT, ".name",
-                         "no region may store this class of data of that home");
-    }
     write->classes |= UINT64_C(1) << data_class;
     return true;
 }
@@ -90,6 +87,7 @@ static bool check_field(struct write *write, size_t i, const Domicile__V1__Field
 static bool take_fields(struct write *write, Domicile__V1__Field **fields, size_t num_fields)
 {
     struct dom_turn *turn = &write->turn;
+    uint64_t total = write->key.id.len; /* as the store counts, or a little more */
 
     if (num_fields > DOM_FIELDS_MAX) {
         refuse(write, DOM_INVALID, "fields", "more than 256 fields");
@@ -117,8 +115,9 @@ static bool take_fields(struct write *write, Domicile__V1__Field **fields, size_
         stored[i].name = write->names[i];
         stored[i].value = dom_slice_of(packed, len);
         write->bytes += len;
+        total += write->names[i].len + len;
     }
-    if (write->bytes + write->key.id.len > DOM_RECORD_BYTES_MAX) {
+    if (total > DOM_RECORD_BYTES_MAX) {
         refuse(write, DOM_INVALID, "fields", "the record is larger than 1 MiB");
         return false;
     }
@@ -128,7 +127,38 @@ static bool take_fields(struct write *write, Domicile__V1__Field **fields, size_
     return true;
 }
 
+/* After the decision, as it depends on the home, which the caller may not have to learn. */
+static bool check_storable(struct write *write)
+{
+    const struct dom_snapshot *snapshot = write->turn.snapshot;
+
+    for (size_t i = 0; i < write->async.op.num_fields; i++) {
+        dom_policy_id data_class =
+            dom_access_field_class(snapshot, write->key.kind, write->names[i]);
+        if ((write->placement->storable & (UINT64_C(1) << data_class)) == 0) {
+            return bad_field(write, i, DOM_NO_PLACEMENT, ".name",
+                             "no region may store this class of data of that home");
+        }
+    }
+    return true;
+}
+
 /* ---- where ---- */
+
+static const char s_home_missing[] =
+    "home is missing: a new record needs the country whose law follows it";
+static const char s_hidden[] =
+    "no record that this caller may change; name its home to learn what the policy decides";
+
+/* What one who named no home hears of a record that is not there. */
+static void say_absent(const struct write *write, struct dom_refusal *refusal)
+{
+    if (write->async.op.type == DOM_STORE_PUT) {
+        (void)dom_refuse(refusal, DOM_INVALID, "home", "%s", s_home_missing);
+    } else {
+        (void)dom_refuse(refusal, DOM_NOT_FOUND, NULL, "%s", s_hidden);
+    }
+}
 
 /* The home that the caller named, or that of the record as it is. */
 static bool find_home(struct write *write)
@@ -143,15 +173,16 @@ static bool find_home(struct write *write)
         return true;
     }
     enum dom_code rc = dom_read_find(turn, &write->key, &row, &region, &err);
-    if (rc == DOM_NOT_FOUND && write->async.op.type == DOM_STORE_PUT) {
-        refuse(write, DOM_INVALID, "home",
-               "home is missing: a new record needs the country whose law follows it");
+    if (rc == DOM_NOT_FOUND) {
+        say_absent(write, &turn->refusal);
+        dom_turn_refuse(turn);
         return false;
     }
     if (rc != DOM_OK) {
-        refuse(write, rc, NULL, rc == DOM_NOT_FOUND ? "no such record" : err.message);
+        refuse(write, rc, NULL, err.message);
         return false;
     }
+    write->homeless = true;
     write->home = dom_policy_find_country(turn->snapshot->policy, dom_slice_str(row.home));
     if (write->home == DOM_POLICY_NONE) {
         refuse(write, DOM_NO_PERMIT, NULL, "the policy in force does not know the record's home");
@@ -330,8 +361,14 @@ static void decide_and_submit(struct write *write, enum dom_policy_op op, const 
                       write->home, write->purpose, write->classes, write->lead, crosses,
                       turn->now_ms);
     if (write->access.decision.effect == DOM_EFFECT_DENY) {
+        struct dom_refusal absent;
+        say_absent(write, &absent);
+        bool hide = write->homeless && dom_policy_info(turn->snapshot->policy)->hide_existence;
         dom_turn_deny(turn, &write->access, op_name, write->key.kind_name, write->key.id,
-                      write->names, write->num_names, false);
+                      write->names, write->num_names, hide ? &absent : NULL);
+        return;
+    }
+    if (!check_storable(write)) {
         return;
     }
     dom_store_set abroad = find_targets(write);
@@ -421,8 +458,8 @@ void dom_handle_put(struct dom_rpc_call *call, void *context)
     }
     write->async.op.must_not_exist = request->must_not_exist != 0;
     write->async.op.if_version = request->if_version;
-    if (!find_home(write) || !find_placement(write) ||
-        !take_fields(write, request->fields, request->n_fields)) {
+    if (!take_fields(write, request->fields, request->n_fields) || !find_home(write) ||
+        !find_placement(write)) {
         return;
     }
     decide_and_submit(write, DOM_OP_WRITE, request->if_version != 0 ? "update" : "write");

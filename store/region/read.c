@@ -178,7 +178,9 @@ enum dom_code dom_region_limit_seen(struct dom_region *region, struct dom_slice 
     uint8_t bytes[DOM_LIMIT_KEY_BYTES_MAX + 1];
     struct dom_db_value value;
 
-    *countp = 0;
+    if (countp != NULL) {
+        *countp = 0;
+    }
     *seenp = false;
     if (prefix.len > DOM_LIMIT_KEY_BYTES_MAX || key.len > DOM_LIMIT_KEY_BYTES_MAX) {
         return DOM_FAIL(err, DOM_INVALID, "limit key longer than %u bytes",
@@ -193,7 +195,9 @@ enum dom_code dom_region_limit_seen(struct dom_region *region, struct dom_slice 
                                   &value, err);
     *seenp = rc == DOM_OK;
     dom_db_value_release(&value);
-    if (rc == DOM_OK || rc == DOM_NOT_FOUND) {
+    if (countp == NULL) {
+        rc = rc == DOM_NOT_FOUND ? DOM_OK : rc;
+    } else if (rc == DOM_OK || rc == DOM_NOT_FOUND) {
         rocksdb_iterator_t *iter = dom_db_iter(region->db, DOM_DB_INDEX);
         memcpy(bytes + 1, prefix.data, prefix.len);
         rocksdb_iter_seek(iter, (const char *)bytes, prefix.len + 1);
