@@ -1,7 +1,6 @@
 /* Reading a published log from its folder. */
 #include "store/audit/tiledir.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -40,26 +39,30 @@ static void join(char *out, const char *dir, struct dom_tile tile)
     DOM_ASSERT(len > 0 && len < PATH_MAX);
 }
 
-/* Opens the partial file of the tile, or its full file if the log has grown past it. *full tells
- * which one was read. */
+/* Reads the partial file of the tile, or its full file if the log has grown past it: a publisher
+ * removes partial files at any time, so the full one is looked for after the other was not there.
+ * *full tells which one was read. */
 static enum dom_code read_file(const struct dom_tiledir *tiledir, struct dom_tile tile,
                                size_t bytes_max, struct dom_buffer *out, bool *full, char *path,
                                struct dom_error *err)
 {
     char own[PATH_MAX];
+    char whole_path[PATH_MAX];
     char *at = path == NULL ? own : path;
+    struct dom_tile whole = {.level = tile.level, .n = tile.n, .width = DOM_TILE_WIDTH};
 
     *full = tile.width == DOM_TILE_WIDTH;
     join(at, tiledir->dir, tile);
-    if (!*full && access(at, F_OK) != 0 && errno == ENOENT) {
-        struct dom_tile whole = {.level = tile.level, .n = tile.n, .width = DOM_TILE_WIDTH};
-        char whole_path[PATH_MAX];
-        join(whole_path, tiledir->dir, whole);
-        if (access(whole_path, F_OK) == 0) {
-            memcpy(at, whole_path, strlen(whole_path) + 1);
-            *full = true;
-        }
+    enum dom_code rc = dom_file_read(out, at, bytes_max, err);
+    if (rc != DOM_IO || *full) {
+        return rc;
     }
+    join(whole_path, tiledir->dir, whole);
+    if (access(whole_path, F_OK) != 0) {
+        return rc;
+    }
+    memcpy(at, whole_path, strlen(whole_path) + 1);
+    *full = true;
     return dom_file_read(out, at, bytes_max, err);
 }
 

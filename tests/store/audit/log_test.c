@@ -146,6 +146,33 @@ static void publishing_again_after_a_crash_is_safe(void **state)
     testing_log_cleanup(&log);
 }
 
+static void older_size_is_read_from_the_full_tile(void **state)
+{
+    struct testing_log log;
+    struct dom_verify_result r;
+    struct dom_buffer old = {0};
+    char dir[DIR_SIZE];
+    (void)state;
+
+    new_dir(dir);
+    testing_log_init(&log);
+    testing_log_fill(&log, 200);
+    testing_log_publish(&log, dir, 0);
+    testing_log_checkpoint(&log, &old);
+    testing_log_fill(&log, 300);
+    testing_log_publish(&log, dir, 200);
+    assert_false(exists(dir, "tile/0/000.p"));
+    struct dom_verify_options options = {.dir = dir,
+                                         .keys = &log.signer.key,
+                                         .num_keys = 1,
+                                         .checkpoint = dom_buffer_slice(&old)};
+    assert_int_equal(dom_log_verify(&options, &r, NULL), DOM_OK);
+    assert_int_equal(r.num_entries_good, 200);
+    assert_true(r.files_beyond);
+    dom_buffer_cleanup(&old);
+    testing_log_cleanup(&log);
+}
+
 /* A database that fails after some reads. */
 struct failing {
     struct dom_hash_reader inner;
@@ -721,6 +748,7 @@ int main(void)
         cmocka_unit_test(sound_at_every_border),
         cmocka_unit_test(published_step_by_step_up_to_66000),
         cmocka_unit_test(publishing_again_after_a_crash_is_safe),
+        cmocka_unit_test(older_size_is_read_from_the_full_tile),
         cmocka_unit_test(failed_publishing_leaves_the_old_checkpoint),
         cmocka_unit_test(publishing_where_it_cannot_be_is_refused),
         cmocka_unit_test(bit_flips_in_every_kind_of_file_are_found),
