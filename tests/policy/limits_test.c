@@ -1,0 +1,291 @@
+/* Every bound of a policy, at the limit and one beyond it (P12). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/limits.h"
+#include "policy/iso3166.h"
+#include "policy/tree.h"
+#include "tests/policy/policy_text.h"
+
+/* The base text with `num` pieces put in place of `old`; `form` takes a number (twice). */
+static void repeat(struct dom_buffer *text, const char *old, const char *head, const char *piece,
+                   const char *between, const char *tail, unsigned num)
+{
+    struct dom_buffer with;
+
+    dom_buffer_init(&with, 0);
+    dom_buffer_append_str(&with, head);
+    for (unsigned i = 0; i < num; i++) {
+        char number[16];
+        (void)snprintf(number, sizeof(number), "%u", i);
+        dom_buffer_append_str(&with, i == 0 ? "" : between);
+        for (const char *at = piece; *at != '\0'; at++) {
+            if (*at == '#') {
+                dom_buffer_append_str(&with, number);
+            } else {
+                dom_buffer_append_char(&with, *at);
+            }
+        }
+    }
+    dom_buffer_append_str(&with, tail);
+    dom_buffer_init(text, 0);
+    test_replace(text, old, dom_buffer_cstr(&with));
+    dom_buffer_cleanup(&with);
+}
+
+static void expect_limit(const char *old, const char *head, const char *piece, const char *between,
+                         const char *tail, unsigned at_limit, const char *code)
+{
+    for (unsigned beyond = 0; beyond < 2; beyond++) {
+        struct dom_findings findings = {0};
+        struct dom_policy *policy = NULL;
+        struct dom_buffer text;
+        repeat(&text, old, head, piece, between, tail, at_limit + beyond);
+        enum dom_code rc = test_compile(&policy, &findings, dom_buffer_slice(&text));
+        if (beyond == 0 && rc != DOM_OK) {
+            fail_msg("%s: %s", piece, findings.items[0].message);
+        }
+        if (beyond == 1) {
+            assert_int_equal(rc, DOM_PARSE);
+            assert_null(policy);
+            if (test_find(&findings, code) == NULL) {
+                fail_msg("%s: no %s", piece, code);
+            }
+        }
+        dom_policy_unref(policy);
+        dom_findings_cleanup(&findings);
+        dom_buffer_cleanup(&text);
+    }
+}
+
+static void counts_are_bounded(void **unused)
+{
+    (void)unused;
+    expect_limit("gb-1 = {", "", "x-# = { country = \"GB\"; };", " ", " gb-1 = {",
+                 DOM_REGIONS_MAX - 4, "P0105");
+    expect_limit("groups = {", "groups = { ", "g# = (\"GB\");", " ", " ", DOM_GROUPS_MAX - 1,
+                 "P0105");
+    expect_limit("data_classes = {", "data_classes = { ", "z# = { rank = 0; };", " ", " ",
+                 DOM_CLASSES_MAX - 3, "P0105");
+    expect_limit("purposes = { ", "purposes = { ", "z# = {};", " ", " ", DOM_PURPOSES_MAX - 2,
+                 "P0105");
+    expect_limit("services = {", "services = { ",
+                 "z# = { kinds = \"room\"; ops = \"read\"; purposes = \"serve\"; };", " ", " ",
+                 DOM_SERVICES_MAX - 1, "P0105");
+    expect_limit("kinds = { room", "kinds = { ", "z# = { fields = { a = \"public\"; }; };", " ",
+                 " room", DOM_KINDS_MAX - 1, "P0105");
+    expect_limit("fields = { ", "fields = { ", "f# = \"public\";", " ", " ", DOM_FIELDS_MAX - 3,
+                 "P0105");
+    expect_limit("bases = {", "bases = { ", "z# = { mechanism = \"m\"; from = \"2026-01-01\"; };",
+                 " ", " ", DOM_BASES_MAX - 1, "P0105");
+    expect_limit("rules = (", "rules = ( ", "{ id = \"z#\"; effect = \"forbid\"; to = \"GB\"; }",
+                 ", ", ", ", DOM_RULES_MAX - 2, "P0105");
+    expect_limit("placement = (", "placement = ( ",
+                 "{ id = \"z#\"; home = \"GB\"; classes = \"*\"; regions = \"GB\"; }", ", ", ", ",
+                 DOM_PLACEMENTS_MAX - 3, "P0105");
+    expect_limit("obligations = ( ", "obligations = ( ", "{ do = \"redact\"; }", ", ", ", ",
+                 DOM_OBLIGATIONS_MAX - 1, "P0105");
+}
+
+static void keys_are_bounded(void **unused)
+{
+    (void)unused;
+    /* Sixteen keys to a rule at most, so spread over rules. */
+    expect_limit("rules = (", "rules = ( ",
+                 "{ id = \"z#\"; effect = \"permit\"; ops = \"read\"; home = \"EEA\"; to = \"GB\"; "
+                 "kinds = \"*\"; classes = \"identifier\"; purposes = \"*\"; services = \"*\"; "
+                 "basis = \"scc\"; obligations = ( { do = \"pseudonymise\"; key = \"z#\"; } ); }",
+                 ", ", ", ", 255, "P0105");
+}
+
+/* A jurisdiction per country: there are more countries than jurisdictions may be. */
+static void jurisdictions_are_bounded(void **unused)
+{
+    (void)unused;
+    for (unsigned beyond = 0; beyond < 2; beyond++) {
+        struct dom_findings findings = {0};
+        struct dom_policy *policy = NULL;
+        struct dom_buffer with;
+        struct dom_buffer text;
+        unsigned left = DOM_JURISDICTIONS_MAX - 3 + beyond;
+        dom_buffer_init(&with, 0);
+        dom_buffer_init(&text, 0);
+        dom_buffer_append_str(&with, "jurisdictions = { ");
+        for (char a = 'A'; a <= 'Z'; a++) {
+            for (char b = 'A'; b <= 'Z' && left > 0; b++) {
+                char code[3] = {a, b, '\0'};
+                if (dom_iso3166_known(dom_slice_str(code)) &&
+                    strstr("DE FR SE US GB", code) == NULL) {
+                    dom_buffer_printf(&with, "J%s = { countries = \"%s\"; }; ", code, code);
+                    left--;
+                }
+            }
+        }
+        test_replace(&text, "jurisdictions = { ", dom_buffer_cstr(&with));
+        assert_int_equal(test_compile(&policy, &findings, dom_buffer_slice(&text)),
+                         beyond == 0 ? DOM_OK : DOM_PARSE);
+        assert_int_equal(test_find(&findings, "P0105") != NULL, beyond);
+        dom_policy_unref(policy);
+        dom_findings_cleanup(&findings);
+        dom_buffer_cleanup(&with);
+        dom_buffer_cleanup(&text);
+    }
+}
+
+static void names_are_bounded(void **unused)
+{
+    (void)unused;
+    char with[400];
+    char name[DOM_POLICY_NAME_BYTES_MAX + 2];
+
+    for (size_t beyond = 0; beyond < 2; beyond++) {
+        memset(name, 'a', sizeof(name));
+        name[DOM_POLICY_NAME_BYTES_MAX + beyond] = '\0';
+        (void)snprintf(with, sizeof(with), "id = \"%s\"", name);
+        if (beyond == 0) {
+            dom_policy_unref(test_load("id = \"permit-1\"", with));
+        } else {
+            test_finding("id = \"permit-1\"", with, "P0106", NULL);
+        }
+        (void)snprintf(with, sizeof(with), "purposes = { %s = {};", name);
+        if (beyond == 0) {
+            dom_policy_unref(test_load("purposes = {", with));
+        } else {
+            test_finding("purposes = {", with, "P0106", NULL);
+        }
+        name[DOM_FIELD_NAME_BYTES_MAX + beyond] = '\0';
+        (void)snprintf(with, sizeof(with), "fields = { %s = \"public\";", name);
+        if (beyond == 0) {
+            dom_policy_unref(test_load("fields = {", with));
+        } else {
+            test_finding("fields = {", with, "P0106", NULL);
+        }
+    }
+}
+
+/* `agree`: hold it against libconfig too (whose lists grow by sixteen, too slow for the largest
+ * under a sanitizer). */
+static enum dom_code parse_only(struct dom_slice text, const char *code, bool agree, bool *found)
+{
+    struct dom_findings findings = {0};
+    struct dom_node *root = NULL;
+    struct dom_arena arena;
+
+    dom_arena_init(&arena, NULL, 0, DOM_TREE_BYTES_MAX);
+    enum dom_code rc = dom_tree_parse(&root, text, &arena, &findings, NULL);
+    *found = test_find(&findings, code) != NULL;
+    if (rc == DOM_OK) {
+        assert_int_equal(findings.num_items, 0);
+        if (agree) {
+            assert_int_equal(dom_tree_agree(root, text, &findings, NULL), DOM_OK);
+            assert_int_equal(findings.num_items, 0);
+        }
+    }
+    dom_findings_cleanup(&findings);
+    dom_arena_cleanup(&arena);
+    return rc;
+}
+
+static void nesting_is_bounded(void **unused)
+{
+    (void)unused;
+    bool found = false;
+
+    for (unsigned beyond = 0; beyond < 2; beyond++) {
+        struct dom_buffer text;
+        dom_buffer_init(&text, 0);
+        dom_buffer_append_str(&text, "a = ");
+        for (unsigned i = 0; i < DOM_POLICY_NESTING_MAX + beyond; i++) {
+            dom_buffer_append_char(&text, '(');
+        }
+        for (unsigned i = 0; i < DOM_POLICY_NESTING_MAX + beyond; i++) {
+            dom_buffer_append_char(&text, ')');
+        }
+        dom_buffer_append_char(&text, ';');
+        assert_int_equal(parse_only(dom_buffer_slice(&text), "P0009", true, &found),
+                         beyond == 0 ? DOM_OK : DOM_PARSE);
+        assert_int_equal(found, beyond);
+        dom_buffer_cleanup(&text);
+    }
+}
+
+static void members_of_a_group_are_bounded(void **unused)
+{
+    (void)unused;
+    bool found = false;
+
+    for (unsigned beyond = 0; beyond < 2; beyond++) {
+        struct dom_buffer text;
+        dom_buffer_init(&text, 0);
+        for (unsigned i = 0; i < DOM_TREE_MEMBERS_MAX + beyond; i++) {
+            dom_buffer_printf(&text, "a%u = 1;\n", i);
+        }
+        assert_int_equal(parse_only(dom_buffer_slice(&text), "P0016", true, &found),
+                         beyond == 0 ? DOM_OK : DOM_PARSE);
+        assert_int_equal(found, beyond);
+        dom_buffer_cleanup(&text);
+    }
+}
+
+static void values_of_a_file_are_bounded(void **unused)
+{
+    (void)unused;
+    bool found = false;
+
+    /* Root and list are values too. */
+    for (unsigned beyond = 0; beyond < 2; beyond++) {
+        struct dom_buffer text;
+        dom_buffer_init(&text, 0);
+        dom_buffer_append_str(&text, "a = (1");
+        for (unsigned i = 0; i < DOM_TREE_NODES_MAX - 3 + beyond; i++) {
+            dom_buffer_append_str(&text, ",1");
+        }
+        dom_buffer_append_str(&text, ");");
+        assert_int_equal(parse_only(dom_buffer_slice(&text), "P0017", false, &found),
+                         beyond == 0 ? DOM_OK : DOM_PARSE);
+        assert_int_equal(found, beyond);
+        dom_buffer_cleanup(&text);
+    }
+}
+
+static void file_is_bounded(void **unused)
+{
+    (void)unused;
+    for (size_t beyond = 0; beyond < 2; beyond++) {
+        struct dom_findings findings = {0};
+        struct dom_policy *policy = NULL;
+        struct dom_buffer text;
+        dom_buffer_init(&text, 0);
+        test_replace(&text, "rules = (", "# long\nrules = (");
+        while (text.len < DOM_POLICY_FILE_BYTES_MAX + beyond) {
+            dom_buffer_append_char(&text, '\n');
+        }
+        assert_int_equal(test_compile(&policy, &findings, dom_buffer_slice(&text)),
+                         beyond == 0 ? DOM_OK : DOM_TOO_LARGE);
+        assert_int_equal(test_find(&findings, "P0010") != NULL, beyond);
+        dom_policy_unref(policy);
+        dom_findings_cleanup(&findings);
+        dom_buffer_cleanup(&text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_are_bounded),
+        cmocka_unit_test(keys_are_bounded),
+        cmocka_unit_test(jurisdictions_are_bounded),
+        cmocka_unit_test(names_are_bounded),
+        cmocka_unit_test(nesting_is_bounded),
+        cmocka_unit_test(members_of_a_group_are_bounded),
+        cmocka_unit_test(values_of_a_file_are_bounded),
+        cmocka_unit_test(file_is_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
