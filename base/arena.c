@@ -22,12 +22,9 @@ static void rewind_to_first(struct dom_arena *arena)
     uintptr_t start = (uintptr_t)arena->first;
     size_t skew = (ALIGNMENT - (start % ALIGNMENT)) % ALIGNMENT;
 
-    arena->at = arena->first;
-    arena->left = arena->first_size;
-    if (arena->first != NULL && skew <= arena->first_size) {
-        arena->at += skew;
-        arena->left -= skew;
-    }
+    bool usable = arena->first != NULL && skew < arena->first_size;
+    arena->at = usable ? arena->first + skew : NULL;
+    arena->left = usable ? arena->first_size - skew : 0;
     arena->used = 0;
     arena->exhausted = false;
 }
@@ -85,14 +82,17 @@ void *dom_arena_alloc(struct dom_arena *arena, size_t size)
         return NULL;
     }
     size_t padded = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-    if (padded > arena->left && !add_block(arena, padded)) {
+    bool overflows = padded < size || padded > PTRDIFF_MAX - HEADER_SIZE;
+    bool needs_block = arena->at == NULL || padded > arena->left;
+    if (overflows || (needs_block && !add_block(arena, padded))) {
         arena->exhausted = true;
         return NULL;
     }
     void *out = arena->at;
     arena->at += padded;
     arena->left -= padded;
-    arena->used += size;
+    /* Padding counts, or a peer could make many one-byte pieces take 16 times the limit. */
+    arena->used = padded > arena->limit - arena->used ? arena->limit : arena->used + padded;
     DOM_DCHECK((uintptr_t)out % ALIGNMENT == 0);
     return out;
 }
@@ -115,6 +115,7 @@ void *dom_arena_calloc(struct dom_arena *arena, size_t count, size_t size)
 char *dom_arena_dup(struct dom_arena *arena, struct dom_slice bytes)
 {
     if (bytes.len == SIZE_MAX) {
+        arena->exhausted = true;
         return NULL;
     }
     char *out = dom_arena_alloc(arena, bytes.len + 1);

@@ -2,7 +2,7 @@
  *
  * *Not* thread-safe: one owner at a time (a request hands its arena over with itself).
  * Memory comes in blocks; the first may be the caller's own. The limit counts bytes
- * handed out, so a peer cannot make one request take more than its arena's cap: past it
+ * handed out, each piece rounded up to 16, so a peer cannot make one request take more than its arena's cap: past it
  * dom_arena_alloc returns NULL and the arena remembers (`exhausted`).
  */
 #ifndef DOM_BASE_ARENA_H
@@ -23,7 +23,7 @@ struct dom_arena {
     size_t first_size;              /* bytes in it */
     uint8_t *at;                    /* next free byte of the current block */
     size_t left;                    /* bytes free in the current block */
-    size_t used;                    /* bytes handed out */
+    size_t used;                    /* bytes handed out, with their padding */
     size_t limit;                   /* bytes that may be handed out */
     bool exhausted;                 /* an allocation was refused */
 };

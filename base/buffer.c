@@ -22,12 +22,13 @@ void dom_buffer_clear(struct dom_buffer *buf)
     buf->failed = false;
 }
 
-static bool reserve(struct dom_buffer *buf, size_t more)
+/* Room for `more` bytes, which count against the limit, and `spare` ones that do not (a NUL). */
+static bool reserve(struct dom_buffer *buf, size_t more, size_t spare)
 {
     size_t need = 0;
 
     if (buf->failed || __builtin_add_overflow(buf->len, more, &need) ||
-        (buf->limit != 0 && need > buf->limit)) {
+        (buf->limit != 0 && need > buf->limit) || __builtin_add_overflow(need, spare, &need)) {
         buf->failed = true;
         return false;
     }
@@ -50,7 +51,7 @@ static bool reserve(struct dom_buffer *buf, size_t more)
 
 uint8_t *dom_buffer_extend(struct dom_buffer *buf, size_t len)
 {
-    if (!reserve(buf, len == 0 ? 1 : len)) {
+    if (!reserve(buf, len, 1)) { /* the spare byte: memory to point to, even for no bytes */
         return NULL;
     }
     uint8_t *at = buf->data + buf->len;
@@ -60,7 +61,7 @@ uint8_t *dom_buffer_extend(struct dom_buffer *buf, size_t len)
 
 void dom_buffer_append(struct dom_buffer *buf, const void *data, size_t len)
 {
-    if (len > 0 && reserve(buf, len)) {
+    if (len > 0 && reserve(buf, len, 0)) {
         memcpy(buf->data + buf->len, data, len);
         buf->len += len;
     }
@@ -91,7 +92,7 @@ void dom_buffer_printf(struct dom_buffer *buf, const char *fmt, ...)
     int len = vsnprintf(NULL, 0, fmt, args);
     if (len < 0) {
         buf->failed = true;
-    } else if (reserve(buf, (size_t)len + 1)) {
+    } else if (reserve(buf, (size_t)len, 1)) {
         (void)vsnprintf((char *)buf->data + buf->len, (size_t)len + 1, fmt, again);
         buf->len += (size_t)len;
     }
@@ -119,7 +120,7 @@ void dom_buffer_append_u64be(struct dom_buffer *buf, uint64_t v)
 
 const char *dom_buffer_cstr(struct dom_buffer *buf)
 {
-    if (!reserve(buf, 1)) {
+    if (!reserve(buf, 0, 1)) {
         return NULL;
     }
     buf->data[buf->len] = '\0';

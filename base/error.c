@@ -73,7 +73,7 @@ enum dom_code dom_error_set(struct dom_error *err, enum dom_code code, const cha
 enum dom_code dom_error_prefix(struct dom_error *err, const char *fmt, ...)
 {
     va_list args;
-    char text[sizeof(err->message)];
+    char text[sizeof(err->message)] = "";
 
     if (err == NULL) {
         return DOM_INTERNAL;

@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+static atomic_uint s_temps; /* temporary files made so far */
 
 static enum dom_code check_secret(const struct stat *st, const char *path, struct dom_error *err)
 {
@@ -133,11 +136,15 @@ enum dom_code dom_file_write_atomic(const char *path, struct dom_slice bytes, un
     char temp[PATH_MAX];
     enum dom_code rc = DOM_OK;
 
-    int len = snprintf(temp, sizeof(temp), "%s.tmp-%ld", path, (long)getpid());
+    /* The number keeps two threads that replace one file out of each other's way. */
+    unsigned number = atomic_fetch_add_explicit(&s_temps, 1, memory_order_relaxed);
+    int len = snprintf(temp, sizeof(temp), "%s.tmp-%ld-%u", path, (long)getpid(), number);
     if (len < 0 || (size_t)len >= sizeof(temp)) {
         return DOM_FAIL(err, DOM_IO, "%s: path too long", path);
     }
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, (mode_t)mode);
+    /* What a killed process left may have another owner or mode: never write a secret into it. */
+    (void)unlink(temp);
+    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, (mode_t)mode);
     if (fd < 0) {
         return DOM_FAIL(err, DOM_IO, "%s: cannot create: %s", temp, strerror(errno));
     }

@@ -34,7 +34,7 @@ void dom_log(enum dom_log_level level, const char *event, const char *fmt, ...)
         len = sizeof(line) - 2;
     }
     for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)line[i] < 0x20) {
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7F) {
             line[i] = ' '; /* one event, one line: no forged second line */
         }
     }
