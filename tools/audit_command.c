@@ -34,7 +34,8 @@ static const char s_help[] =
     "\n"
     "    verify       hashes every entry again and compares every tile, the root, the signature\n"
     "                 and, with --old, the beginning of the log with a checkpoint kept earlier.\n"
-    "    export       writes entries as JSON lines: {\"entry\":...,\"index\":N,\"leaf_hash\":...},\n"
+    "    export       writes entries as JSON lines: "
+    "{\"entry\":...,\"index\":N,\"leaf_hash\":...},\n"
     "                 the entry in its exact bytes.\n"
     "    prove        writes a proof of one entry that anybody can check without the log.\n"
     "    check-proof  checks such a proof and prints its entry.\n"
@@ -158,8 +159,7 @@ static enum dom_code find_id(const struct dom_tiledir *tiledir, const char *id, 
     struct dom_export_filter filter;
 
     dom_export_filter_init(&filter);
-    filter.where[0] =
-        (struct dom_export_where){.key = DOM_EXPORT_id, .value = dom_slice_str(id)};
+    filter.where[0] = (struct dom_export_where){.key = DOM_EXPORT_id, .value = dom_slice_str(id)};
     filter.num_where = 1;
     enum dom_code rc = dom_log_each(tiledir, &filter, keep_index, index, err);
     if (rc == DOM_OK) {
@@ -273,11 +273,11 @@ static void print_proven(const struct dom_audit_args *args, const struct dom_pro
 
     dom_hex_encode(hex, dom_hash_slice(leaf));
     if (args->json) {
-        (void)printf("{\"entry\":%.*s,\"index\":%llu,\"leaf_hash\":\"%s\",\"ok\":true,"
-                     "\"origin\":\"%.*s\",\"size\":%llu}\n",
-                     (int)file->extra.len, (const char *)file->extra.data,
-                     (unsigned long long)file->index, hex, origin_len, origin,
-                     (unsigned long long)checkpoint->head.size);
+        (void)printf(
+            "{\"entry\":%.*s,\"index\":%llu,\"leaf_hash\":\"%s\",\"ok\":true,"
+            "\"origin\":\"%.*s\",\"size\":%llu}\n",
+            (int)file->extra.len, (const char *)file->extra.data, (unsigned long long)file->index,
+            hex, origin_len, origin, (unsigned long long)checkpoint->head.size);
         return;
     }
     (void)printf("OK origin=%.*s index=%llu size=%llu leaf=%s\n%.*s\n", origin_len, origin,
@@ -323,8 +323,23 @@ static int run_check_proof(struct dom_audit_args *args)
 /* ---- arguments ------------------------------------------------------------------------------ */
 
 enum option_id {
-    OPT_LOG = 256, OPT_KEY, OPT_KEY_FILE, OPT_OLD, OPT_SKEW, OPT_FROM, OPT_TO, OPT_FIRST, OPT_END,
-    OPT_WHERE, OPT_OUT, OPT_MANIFEST, OPT_SIGN_KEY, OPT_FORMAT, OPT_INDEX, OPT_ID, OPT_FOLLOW,
+    OPT_LOG = 256,
+    OPT_KEY,
+    OPT_KEY_FILE,
+    OPT_OLD,
+    OPT_SKEW,
+    OPT_FROM,
+    OPT_TO,
+    OPT_FIRST,
+    OPT_END,
+    OPT_WHERE,
+    OPT_OUT,
+    OPT_MANIFEST,
+    OPT_SIGN_KEY,
+    OPT_FORMAT,
+    OPT_INDEX,
+    OPT_ID,
+    OPT_FOLLOW,
     OPT_HELP,
 };
 
@@ -400,31 +415,54 @@ static enum dom_code take_option(struct dom_audit_args *args, int option, const 
     enum dom_code rc = DOM_OK;
 
     switch (option) {
-    case OPT_LOG: args->log = value; break;
-    case OPT_OLD: args->old = value; break;
-    case OPT_OUT: args->out = value; break;
-    case OPT_MANIFEST: args->manifest = value; break;
-    case OPT_SIGN_KEY: args->sign_key = value; break;
-    case OPT_ID: args->id = value; break;
-    case OPT_FOLLOW: args->follow = true; break;
-    case OPT_KEY: return add_key(args, dom_slice_str(value), err);
-    case OPT_KEY_FILE: return add_key_file(args, value, err);
-    case OPT_FROM: return take_time("--from", value, &args->filter.from_ms, err);
-    case OPT_TO: return take_time("--to", value, &args->filter.until_ms, err);
-    case OPT_FIRST: return take_number("--first", value, &args->filter.first, err);
-    case OPT_END: return take_number("--end", value, &args->filter.end, err);
-    case OPT_WHERE: return dom_export_filter_add(&args->filter, dom_slice_str(value), err);
-    case OPT_FORMAT: return take_format(args, value, err);
-    case 'n': return take_number("-n", value, &args->lines, err);
-    case OPT_SKEW:
-        rc = take_number("--skew", value, &number, err);
-        args->skew_ms = (int64_t)number;
-        return rc;
-    case OPT_INDEX:
-        args->has_index = true;
-        return take_number("--index", value, &args->index, err);
-    default:
-        return DOM_FAIL(err, DOM_USAGE, "unknown option or missing value");
+        case OPT_LOG:
+            args->log = value;
+            break;
+        case OPT_OLD:
+            args->old = value;
+            break;
+        case OPT_OUT:
+            args->out = value;
+            break;
+        case OPT_MANIFEST:
+            args->manifest = value;
+            break;
+        case OPT_SIGN_KEY:
+            args->sign_key = value;
+            break;
+        case OPT_ID:
+            args->id = value;
+            break;
+        case OPT_FOLLOW:
+            args->follow = true;
+            break;
+        case OPT_KEY:
+            return add_key(args, dom_slice_str(value), err);
+        case OPT_KEY_FILE:
+            return add_key_file(args, value, err);
+        case OPT_FROM:
+            return take_time("--from", value, &args->filter.from_ms, err);
+        case OPT_TO:
+            return take_time("--to", value, &args->filter.until_ms, err);
+        case OPT_FIRST:
+            return take_number("--first", value, &args->filter.first, err);
+        case OPT_END:
+            return take_number("--end", value, &args->filter.end, err);
+        case OPT_WHERE:
+            return dom_export_filter_add(&args->filter, dom_slice_str(value), err);
+        case OPT_FORMAT:
+            return take_format(args, value, err);
+        case 'n':
+            return take_number("-n", value, &args->lines, err);
+        case OPT_SKEW:
+            rc = take_number("--skew", value, &number, err);
+            args->skew_ms = (int64_t)number;
+            return rc;
+        case OPT_INDEX:
+            args->has_index = true;
+            return take_number("--index", value, &args->index, err);
+        default:
+            return DOM_FAIL(err, DOM_USAGE, "unknown option or missing value");
     }
     return DOM_OK;
 }
@@ -434,8 +472,8 @@ static const struct {
     int (*run)(struct dom_audit_args *args);
     bool wants_log;
 } s_verbs[] = {
-    {"verify", dom_audit_verify, true},       {"export", dom_audit_export, true},
-    {"prove", run_prove, true},               {"check-proof", run_check_proof, false},
+    {"verify", dom_audit_verify, true}, {"export", dom_audit_export, true},
+    {"prove", run_prove, true},         {"check-proof", run_check_proof, false},
     {"tail", dom_audit_tail, true},
 };
 

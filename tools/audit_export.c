@@ -37,9 +37,8 @@ static enum dom_code write_manifest(const struct dom_audit_args *args,
         }
     }
     if (rc == DOM_OK) {
-        rc = dom_file_write_atomic(args->manifest,
-                                   dom_buffer_slice(args->sign_key != NULL ? &note : &text), 0644,
-                                   err);
+        rc = dom_file_write_atomic(
+            args->manifest, dom_buffer_slice(args->sign_key != NULL ? &note : &text), 0644, err);
     }
     dom_note_signer_cleanup(&signer);
     dom_buffer_cleanup(&text);
@@ -110,8 +109,8 @@ static enum dom_code print_entry(void *arg, uint64_t index, struct dom_slice ent
     int put = 0;
 
     if (args->json) {
-        put = printf("{\"entry\":%.*s,\"index\":%llu}\n", (int)entry.len,
-                     (const char *)entry.data, (unsigned long long)index);
+        put = printf("{\"entry\":%.*s,\"index\":%llu}\n", (int)entry.len, (const char *)entry.data,
+                     (unsigned long long)index);
     } else {
 #define S(slice) (int)(slice).len, (slice).data == NULL ? "" : (const char *)(slice).data
         dom_time_format(time, head->time_ms, true);
@@ -192,9 +191,9 @@ int dom_audit_tail(struct dom_audit_args *args)
     if (args->follow) {
         /* Watch before the first look: what comes in between is not missed. */
         fd = inotify_init1(IN_CLOEXEC);
-        if (fd < 0 || inotify_add_watch(fd, args->log,
-                                        IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE_SELF |
-                                            IN_MOVE_SELF) < 0) {
+        if (fd < 0 ||
+            inotify_add_watch(fd, args->log,
+                              IN_MOVED_TO | IN_CLOSE_WRITE | IN_DELETE_SELF | IN_MOVE_SELF) < 0) {
             rc = DOM_FAIL(&err, DOM_IO, "%s: cannot follow: %s", args->log, strerror(errno));
         }
     }

@@ -15,20 +15,20 @@
 
 struct dom_audit_args {
     const char *verb;
-    const char *log;        /* --log */
-    const char *file;       /* the argument that is no option */
-    const char *old;        /* --old */
-    const char *out;        /* --out */
-    const char *manifest;   /* --manifest */
-    const char *sign_key;   /* --sign-key */
-    const char *id;         /* --id */
-    uint64_t index;         /* --index */
+    const char *log;      /* --log */
+    const char *file;     /* the argument that is no option */
+    const char *old;      /* --old */
+    const char *out;      /* --out */
+    const char *manifest; /* --manifest */
+    const char *sign_key; /* --sign-key */
+    const char *id;       /* --id */
+    uint64_t index;       /* --index */
     bool has_index;
-    uint64_t lines;         /* -n */
-    int64_t skew_ms;        /* --skew */
-    bool follow;            /* --follow */
-    bool json;              /* --format json */
-    struct dom_export_filter filter; /* --from, --to, --first, --end, --where */
+    uint64_t lines;                               /* -n */
+    int64_t skew_ms;                              /* --skew */
+    bool follow;                                  /* --follow */
+    bool json;                                    /* --format json */
+    struct dom_export_filter filter;              /* --from, --to, --first, --end, --where */
     struct dom_note_key keys[DOM_AUDIT_KEYS_MAX]; /* --key, --key-file, or the log's own */
     size_t num_keys;
     bool own_key; /* the key came from the log's own folder */

@@ -17,13 +17,13 @@
 #include "tools/command.h"
 
 #define NUM_ENTRIES 200000U
-#define NUM_PROOFS 20000U
-#define ORIGIN "audit.example.com/bench"
+#define NUM_PROOFS  20000U
+#define ORIGIN      "audit.example.com/bench"
 
 struct bench {
     FILE *out;
-    struct dom_buffer entries;  /* bundle form, end to end */
-    struct dom_buffer offsets;  /* uint64 each, one past the last */
+    struct dom_buffer entries; /* bundle form, end to end */
+    struct dom_buffer offsets; /* uint64 each, one past the last */
     struct dom_memory_tree tree;
     struct dom_note_signer signer;
     char dir[PATH_MAX];
@@ -95,8 +95,7 @@ static void fill_event(struct dom_audit_event *e, uint64_t i)
     e->num_fields = 3;
     e->policy = (struct dom_audit_policy){
         .name = DOM_SLICE_LIT("live-platform"),
-        .sha256 =
-            DOM_SLICE_LIT("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        .sha256 = DOM_SLICE_LIT("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
         .version = 42,
         .index = 118};
     e->record = (struct dom_audit_record){.kind = DOM_SLICE_LIT("live_room"),

@@ -224,8 +224,8 @@ static enum dom_code check_details(const struct dom_audit_event *e, struct dom_e
             return DOM_FAIL(err, DOM_INVALID, "detail.%.*s: out of order or twice there",
                             (int)d->name.len, (const char *)d->name.data);
         }
-        if (d->is_integer && (d->integer < -DOM_AUDIT_INTEGER_MAX ||
-                              d->integer > DOM_AUDIT_INTEGER_MAX)) {
+        if (d->is_integer &&
+            (d->integer < -DOM_AUDIT_INTEGER_MAX || d->integer > DOM_AUDIT_INTEGER_MAX)) {
             return DOM_FAIL(err, DOM_INVALID, "detail.%.*s: out of range", (int)d->name.len,
                             (const char *)d->name.data);
         }

@@ -21,46 +21,46 @@
 #include "base/limits.h"
 #include "base/slice.h"
 
-#define DOM_AUDIT_VERSION 1
-#define DOM_UUID_SIZE 16U
-#define DOM_UUID_TEXT_SIZE 37U /* with NUL */
-#define DOM_NONCE_SIZE 16U
-#define DOM_AUDIT_RULES_MAX 64U
+#define DOM_AUDIT_VERSION      1
+#define DOM_UUID_SIZE          16U
+#define DOM_UUID_TEXT_SIZE     37U /* with NUL */
+#define DOM_NONCE_SIZE         16U
+#define DOM_AUDIT_RULES_MAX    64U
 #define DOM_AUDIT_REPLICAS_MAX DOM_REGIONS_MAX
-#define DOM_AUDIT_DETAILS_MAX 16U
+#define DOM_AUDIT_DETAILS_MAX  16U
 /* The largest integer that every JSON reader keeps exact (RFC 8785 section 3.2.2.3). */
 #define DOM_AUDIT_INTEGER_MAX INT64_C(9007199254740991)
 
 /* X(NAME, "type", required members, what it says and which members it carries besides the
  * common ones (v, type, id, nonce, time, origin, router)).
  * Required is a set of DOM_AUDIT_NEED_*. */
-#define DOM_AUDIT_TYPES(X)                                                                     \
-    X(ACCESS, "access", DOM_AUDIT_NEED_REQUEST,                                                \
-      "an operation that was permitted: actor, op, record, decision (allow or modify), "       \
-      "transfer, fields, purpose, basis, policy, result, trace, claim, shadow")                \
-    X(DENY, "deny", DOM_AUDIT_NEED_REQUEST,                                                    \
-      "an operation that was refused: as access, decision deny with its reason")               \
-    X(POLICY, "policy", DOM_AUDIT_NEED_POLICY,                                                 \
-      "a policy came into force: policy; detail.previous_sha256, detail.previous_version")     \
-    X(ROLLOUT, "rollout", DOM_AUDIT_NEED_POLICY | DOM_AUDIT_NEED_DETAIL,                       \
-      "a candidate policy changed its stage: policy; detail.stage, detail.percent")            \
-    X(KEY, "key", DOM_AUDIT_NEED_DETAIL,                                                       \
-      "a key was made, rotated or retired: detail.action, detail.key, detail.id")              \
-    X(EXPORT, "export", DOM_AUDIT_NEED_ACTOR | DOM_AUDIT_NEED_DETAIL,                          \
-      "entries were exported: actor; detail.count, detail.filter, detail.sha256")              \
-    X(ERASURE, "erasure", DOM_AUDIT_NEED_DETAIL,                                               \
-      "a subject was erased: record; detail.action, detail.parts, detail.purged_by")           \
-    X(SINK, "sink", DOM_AUDIT_NEED_DETAIL,                                                     \
-      "a log sink, region or process changed its state: detail.name, detail.state, "           \
-      "detail.reason")                                                                         \
-    X(GENESIS, "genesis", DOM_AUDIT_NEED_DETAIL,                                               \
-      "the first entry of a log: detail.vkey, detail.format")                                  \
-    X(PURGE, "purge", DOM_AUDIT_NEED_DETAIL,                                                   \
+#define DOM_AUDIT_TYPES(X)                                                                 \
+    X(ACCESS, "access", DOM_AUDIT_NEED_REQUEST,                                            \
+      "an operation that was permitted: actor, op, record, decision (allow or modify), "   \
+      "transfer, fields, purpose, basis, policy, result, trace, claim, shadow")            \
+    X(DENY, "deny", DOM_AUDIT_NEED_REQUEST,                                                \
+      "an operation that was refused: as access, decision deny with its reason")           \
+    X(POLICY, "policy", DOM_AUDIT_NEED_POLICY,                                             \
+      "a policy came into force: policy; detail.previous_sha256, detail.previous_version") \
+    X(ROLLOUT, "rollout", DOM_AUDIT_NEED_POLICY | DOM_AUDIT_NEED_DETAIL,                   \
+      "a candidate policy changed its stage: policy; detail.stage, detail.percent")        \
+    X(KEY, "key", DOM_AUDIT_NEED_DETAIL,                                                   \
+      "a key was made, rotated or retired: detail.action, detail.key, detail.id")          \
+    X(EXPORT, "export", DOM_AUDIT_NEED_ACTOR | DOM_AUDIT_NEED_DETAIL,                      \
+      "entries were exported: actor; detail.count, detail.filter, detail.sha256")          \
+    X(ERASURE, "erasure", DOM_AUDIT_NEED_DETAIL,                                           \
+      "a subject was erased: record; detail.action, detail.parts, detail.purged_by")       \
+    X(SINK, "sink", DOM_AUDIT_NEED_DETAIL,                                                 \
+      "a log sink, region or process changed its state: detail.name, detail.state, "       \
+      "detail.reason")                                                                     \
+    X(GENESIS, "genesis", DOM_AUDIT_NEED_DETAIL,                                           \
+      "the first entry of a log: detail.vkey, detail.format")                              \
+    X(PURGE, "purge", DOM_AUDIT_NEED_DETAIL,                                               \
       "bytes are physically gone: detail.action, detail.bytes, detail.files, detail.region")
 
-#define DOM_AUDIT_NEED_ACTOR 1U
-#define DOM_AUDIT_NEED_POLICY 2U
-#define DOM_AUDIT_NEED_DETAIL 4U
+#define DOM_AUDIT_NEED_ACTOR   1U
+#define DOM_AUDIT_NEED_POLICY  2U
+#define DOM_AUDIT_NEED_DETAIL  4U
 #define DOM_AUDIT_NEED_REQUEST 8U /* actor.id, op, record.kind, decision.effect and .reason */
 
 enum dom_audit_type {
@@ -139,7 +139,7 @@ struct dom_audit_result {
 struct dom_audit_router {
     struct dom_slice build, instance, region;
 };
-struct dom_audit_shadow { /* what the candidate policy would have said */
+struct dom_audit_shadow {    /* what the candidate policy would have said */
     struct dom_slice effect; /* empty leaves the object out */
     struct dom_slice reason;
     const struct dom_slice *rules;

@@ -8,9 +8,9 @@
 struct writer {
     uint8_t *at;
     uint8_t *end;
-    bool full;           /* the entry is over its limit */
-    bool first;          /* no comma before the next member */
-    const char *object;  /* "actor." and so on, or "" */
+    bool full;              /* the entry is over its limit */
+    bool first;             /* no comma before the next member */
+    const char *object;     /* "actor." and so on, or "" */
     const char *bad_object; /* place of the first text that is not UTF-8; NULL: none */
     const char *bad_key;
 };
@@ -123,10 +123,10 @@ static inline __attribute__((always_inline)) void put_member(struct writer *w, c
 
 /* A text member, left out when it is empty. */
 #define TEXT(w, name, slice) put_member((w), ",\"" name "\":", sizeof(name) + 3, name, (slice))
-#define INTEGER(w, name, value)      \
-    do {                             \
-        KEY(w, name);                \
-        put_integer((w), (value));   \
+#define INTEGER(w, name, value)    \
+    do {                           \
+        KEY(w, name);              \
+        put_integer((w), (value)); \
     } while (0)
 
 /* Opens a member that is an object. If nothing is put in it, close_object takes it back, so the

@@ -34,8 +34,8 @@ static enum dom_code fill_slot(struct parser *p, const struct slot *slot, const 
 {
     if (slot->text != NULL) {
         if (!json_is_string(value) || json_string_length(value) == 0) {
-            return DOM_FAIL(p->err, DOM_INVALID, "%s%s: a text that is not empty is wanted",
-                            object, slot->name);
+            return DOM_FAIL(p->err, DOM_INVALID, "%s%s: a text that is not empty is wanted", object,
+                            slot->name);
         }
         *slot->text = text_of(value);
         return DOM_OK;
@@ -68,7 +68,7 @@ static enum dom_code fill_object(struct parser *p, json_t *object, const char *p
         return DOM_FAIL(p->err, DOM_INVALID, "%.*s: an object that is not empty is wanted",
                         (int)(strlen(path) - 1), path);
     }
-    json_object_foreach(object, name, value) {
+    json_object_foreach (object, name, value) {
         if (skip != NULL && strcmp(name, skip) == 0) {
             continue;
         }
@@ -210,7 +210,7 @@ static enum dom_code fill_details(struct parser *p, json_t *object)
     if (details == NULL) {
         return DOM_FAIL(p->err, DOM_RESOURCE, "detail: out of memory");
     }
-    json_object_foreach(object, name, value) {
+    json_object_foreach (object, name, value) {
         struct dom_audit_detail *d = &details[count++];
         d->name = dom_slice_str(name);
         d->is_integer = json_is_integer(value);
@@ -341,10 +341,10 @@ static const struct {
     const char *name;
     enum dom_code (*fill)(struct parser *p, json_t *value);
 } s_objects[] = {
-    {"actor", fill_actor},       {"basis", fill_basis},   {"claim", fill_claim},
+    {"actor", fill_actor},       {"basis", fill_basis},    {"claim", fill_claim},
     {"decision", fill_decision}, {"detail", fill_details}, {"fields", fill_fields},
-    {"policy", fill_policy},     {"record", fill_record}, {"result", fill_result},
-    {"router", fill_router},     {"shadow", fill_shadow}, {"transfer", fill_transfer},
+    {"policy", fill_policy},     {"record", fill_record},  {"result", fill_result},
+    {"router", fill_router},     {"shadow", fill_shadow},  {"transfer", fill_transfer},
 };
 
 static enum dom_code fill_member(struct parser *p, const struct slot *slots, size_t num_slots,
@@ -373,13 +373,19 @@ static enum dom_code fill_event(struct parser *p, json_t *root)
     const char *name = NULL;
     json_t *value = NULL;
     const struct slot slots[] = {
-        {"id", &id, NULL},           {"nonce", &nonce, NULL},     {"op", &e->op, NULL},
-        {"origin", &e->origin, NULL}, {"purpose", &e->purpose, NULL}, {"time", NULL, &e->time_ms},
-        {"trace", &e->trace, NULL},  {"type", &type, NULL},       {"v", NULL, &version},
+        {"id", &id, NULL},
+        {"nonce", &nonce, NULL},
+        {"op", &e->op, NULL},
+        {"origin", &e->origin, NULL},
+        {"purpose", &e->purpose, NULL},
+        {"time", NULL, &e->time_ms},
+        {"trace", &e->trace, NULL},
+        {"type", &type, NULL},
+        {"v", NULL, &version},
     };
 
     e->policy.index = -1;
-    json_object_foreach(root, name, value) {
+    json_object_foreach (root, name, value) {
         enum dom_code rc = fill_member(p, slots, DOM_ARRAY_LEN(slots), name, value);
         if (rc != DOM_OK) {
             return rc;

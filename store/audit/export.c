@@ -16,8 +16,8 @@ static const char *const s_keys[] = {
 static struct dom_slice head_value(const struct dom_entry_head *head, enum dom_export_key key)
 {
     switch (key) {
-#define X(text, field)        \
-    case DOM_EXPORT_##field:  \
+#define X(text, field)       \
+    case DOM_EXPORT_##field: \
         return head->field;
         DOM_EXPORT_KEYS(X)
 #undef X
@@ -51,9 +51,9 @@ enum dom_code dom_export_filter_add(struct dom_export_filter *filter, struct dom
         if (filter->num_where == DOM_EXPORT_WHERE_MAX) {
             return DOM_FAIL(err, DOM_INVALID, "filter: over %u conditions", DOM_EXPORT_WHERE_MAX);
         }
-        filter->where[filter->num_where++] = (struct dom_export_where){
-            .key = (enum dom_export_key)i,
-            .value = dom_slice_of(equals + 1, text.len - key.len - 1)};
+        filter->where[filter->num_where++] =
+            (struct dom_export_where){.key = (enum dom_export_key)i,
+                                      .value = dom_slice_of(equals + 1, text.len - key.len - 1)};
         return DOM_OK;
     }
     return DOM_FAIL(err, DOM_INVALID, "filter: unknown key \"%.*s\"; known are %s",
@@ -126,8 +126,7 @@ static enum dom_code each_in_bundle(const struct dom_tiledir *tiledir, uint64_t 
 
 enum dom_code dom_log_each(const struct dom_tiledir *tiledir,
                            const struct dom_export_filter *filter,
-                           enum dom_code (*each)(void *arg, uint64_t index,
-                                                 struct dom_slice entry,
+                           enum dom_code (*each)(void *arg, uint64_t index, struct dom_slice entry,
                                                  const struct dom_entry_head *head,
                                                  struct dom_error *err),
                            void *arg, struct dom_error *err)

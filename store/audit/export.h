@@ -18,22 +18,22 @@
 #define DOM_EXPORT_WHERE_MAX 32U
 
 /* X(key as users write it, field of struct dom_entry_head) */
-#define DOM_EXPORT_KEYS(X)     \
-    X("from", from)            \
-    X("to", to)                \
+#define DOM_EXPORT_KEYS(X)        \
+    X("from", from)               \
+    X("to", to)                   \
     X("from_region", from_region) \
-    X("to_region", to_region)  \
-    X("service", actor_id)     \
-    X("country", actor_country) \
-    X("kind", kind)            \
-    X("home", home)            \
-    X("outcome", effect)       \
-    X("reason", reason)        \
-    X("type", type)            \
-    X("op", op)                \
-    X("purpose", purpose)      \
-    X("record", record_id)     \
-    X("trace", trace)          \
+    X("to_region", to_region)     \
+    X("service", actor_id)        \
+    X("country", actor_country)   \
+    X("kind", kind)               \
+    X("home", home)               \
+    X("outcome", effect)          \
+    X("reason", reason)           \
+    X("type", type)               \
+    X("op", op)                   \
+    X("purpose", purpose)         \
+    X("record", record_id)        \
+    X("trace", trace)             \
     X("id", id)
 
 enum dom_export_key {
@@ -69,8 +69,7 @@ bool dom_export_filter_match(const struct dom_export_filter *filter, uint64_t in
  * `head` and `entry` live for the call. Errors: IO, CORRUPT, PARSE (an entry is not ours). */
 enum dom_code dom_log_each(const struct dom_tiledir *tiledir,
                            const struct dom_export_filter *filter,
-                           enum dom_code (*each)(void *arg, uint64_t index,
-                                                 struct dom_slice entry,
+                           enum dom_code (*each)(void *arg, uint64_t index, struct dom_slice entry,
                                                  const struct dom_entry_head *head,
                                                  struct dom_error *err),
                            void *arg, struct dom_error *err) DOM_MUST_USE;

@@ -24,8 +24,7 @@ void dom_hash_leaf(struct dom_hash *out, struct dom_slice entry)
     dom_sha256_final(&stream, out->bytes);
 }
 
-void dom_hash_node(struct dom_hash *out, const struct dom_hash *left,
-                   const struct dom_hash *right)
+void dom_hash_node(struct dom_hash *out, const struct dom_hash *left, const struct dom_hash *right)
 {
     uint8_t bytes[1 + 2 * DOM_HASH_SIZE];
 

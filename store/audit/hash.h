@@ -22,8 +22,7 @@ void dom_hash_empty(struct dom_hash *out);
 /* SHA-256(0x00 || entry). */
 void dom_hash_leaf(struct dom_hash *out, struct dom_slice entry);
 /* SHA-256(0x01 || left || right). `out` may be one of the inputs. */
-void dom_hash_node(struct dom_hash *out, const struct dom_hash *left,
-                   const struct dom_hash *right);
+void dom_hash_node(struct dom_hash *out, const struct dom_hash *left, const struct dom_hash *right);
 
 static inline bool dom_hash_eq(const struct dom_hash *a, const struct dom_hash *b)
 {

@@ -9,8 +9,8 @@
 
 /* An em dash and a space. */
 #define LINE_PREFIX "\xE2\x80\x94 "
-#define ID_SIZE 4U
-#define TIME_SIZE 8U
+#define ID_SIZE     4U
+#define TIME_SIZE   8U
 /* Room for signatures of types that we only carry (ML-DSA-44 has 2,420 bytes). */
 #define SIGNATURE_BYTES_MAX 8192U
 
@@ -118,8 +118,7 @@ static bool check_cosignature(const struct dom_note_key *key, struct dom_slice t
     struct dom_buffer message = {0};
 
     cosigned(&message, time_s, text);
-    bool good =
-        !message.failed && dom_note_key_check(key, dom_buffer_slice(&message), signature);
+    bool good = !message.failed && dom_note_key_check(key, dom_buffer_slice(&message), signature);
     dom_buffer_cleanup(&message);
     return good;
 }
@@ -144,8 +143,7 @@ static bool check_signature(const struct dom_note_key *key, struct dom_slice tex
     }
     *time_s = dom_get_u64be(bytes + ID_SIZE);
     return check_cosignature(key, text, *time_s,
-                             dom_slice_of(bytes + ID_SIZE + TIME_SIZE,
-                                          DOM_ED25519_SIGNATURE_SIZE));
+                             dom_slice_of(bytes + ID_SIZE + TIME_SIZE, DOM_ED25519_SIGNATURE_SIZE));
 }
 
 enum dom_code dom_note_verify(const struct dom_note *note, const struct dom_note_key *keys,
@@ -161,8 +159,7 @@ enum dom_code dom_note_verify(const struct dom_note *note, const struct dom_note
         for (unsigned i = 0; i < note->num_signatures; i++) {
             const struct dom_note_signature *signature = &note->signatures[i];
             uint64_t time_s = 0;
-            if (signature->id != keys[k].id ||
-                !dom_slice_eq_str(signature->name, keys[k].name)) {
+            if (signature->id != keys[k].id || !dom_slice_eq_str(signature->name, keys[k].name)) {
                 continue;
             }
             if (!check_signature(&keys[k], note->text, signature, &time_s)) {

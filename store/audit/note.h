@@ -18,10 +18,10 @@
 #include "base/error.h"
 #include "base/slice.h"
 
-#define DOM_NOTE_BYTES_MAX (1U << 20)
-#define DOM_NOTE_SIGNATURES_MAX 100U
-#define DOM_KEY_NAME_BYTES_MAX 255U
-#define DOM_ED25519_KEY_SIZE 32U
+#define DOM_NOTE_BYTES_MAX         (1U << 20)
+#define DOM_NOTE_SIGNATURES_MAX    100U
+#define DOM_KEY_NAME_BYTES_MAX     255U
+#define DOM_ED25519_KEY_SIZE       32U
 #define DOM_ED25519_SIGNATURE_SIZE 64U
 
 enum dom_key_type {

@@ -93,8 +93,8 @@ void dom_note_key_cleanup(struct dom_note_key *key)
 
 static struct dom_slice trim(struct dom_slice s)
 {
-    while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\n' || s.data[0] == '\r' ||
-                         s.data[0] == '\t')) {
+    while (s.len > 0 &&
+           (s.data[0] == ' ' || s.data[0] == '\n' || s.data[0] == '\r' || s.data[0] == '\t')) {
         s = dom_slice_of(s.data + 1, s.len - 1);
     }
     while (s.len > 0 && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\n' ||
@@ -134,8 +134,7 @@ static enum dom_code parse_key(struct dom_slice text, struct parsed_key *parsed,
                         TYPED_KEY_SIZE);
     }
     if (!type_known(parsed->bytes[0])) {
-        return DOM_FAIL(err, DOM_UNSUPPORTED, "key type 0x%02x is not supported",
-                        parsed->bytes[0]);
+        return DOM_FAIL(err, DOM_UNSUPPORTED, "key type 0x%02x is not supported", parsed->bytes[0]);
     }
     if (len != TYPED_KEY_SIZE) {
         return DOM_FAIL(err, DOM_PARSE, "key: %u bytes of key are wanted, not %zu",

@@ -4,7 +4,7 @@
 #include "store/audit/bundle.h"
 #include "store/audit/note_internal.h"
 
-#define HEADER "c2sp.org/tlog-proof@v1"
+#define HEADER        "c2sp.org/tlog-proof@v1"
 #define HASH_TEXT_LEN DOM_BASE64_LEN(DOM_HASH_SIZE)
 
 enum dom_code dom_proof_file_encode(struct dom_slice entry, uint64_t index,

@@ -45,8 +45,8 @@ static bool scan_escape(struct scanner *s)
     uint8_t high = s->at[4];
     uint8_t low = s->at[5];
     bool is_low = (low >= '0' && low <= '9') || (low >= 'a' && low <= 'f');
-    bool has_short = high == '0' && (low == '8' || low == '9' || low == 'a' || low == 'c' ||
-                                     low == 'd');
+    bool has_short =
+        high == '0' && (low == '8' || low == '9' || low == 'a' || low == 'c' || low == 'd');
     if ((high != '0' && high != '1') || !is_low || has_short) {
         return bad(s, "escape that is not canonical");
     }
@@ -146,9 +146,9 @@ static uint64_t prefix_of(struct dom_slice name, const uint8_t *end)
 }
 
 #define BYTE(text, i) ((uint64_t)(sizeof(text) > (i) + 1 ? (uint8_t)(text)[(i)] : 0U))
-#define PREFIX(text)                                                                           \
-    ((BYTE(text, 0) << 56) | (BYTE(text, 1) << 48) | (BYTE(text, 2) << 40) |                  \
-     (BYTE(text, 3) << 32) | (BYTE(text, 4) << 24) | (BYTE(text, 5) << 16) |                  \
+#define PREFIX(text)                                                         \
+    ((BYTE(text, 0) << 56) | (BYTE(text, 1) << 48) | (BYTE(text, 2) << 40) | \
+     (BYTE(text, 3) << 32) | (BYTE(text, 4) << 24) | (BYTE(text, 5) << 16) | \
      (BYTE(text, 6) << 8) | BYTE(text, 7))
 
 static bool is(const struct level *level, const char *name, size_t len, uint64_t prefix)
@@ -161,10 +161,10 @@ static bool is(const struct level *level, const char *name, size_t len, uint64_t
 static void keep_top_text(struct dom_entry_head *head, const struct level *level,
                           struct dom_slice text)
 {
-#define X(field, parent, member)                     \
-    if (sizeof(parent) == 1 && IS(level, member)) {  \
-        head->field = text;                          \
-        return;                                      \
+#define X(field, parent, member)                    \
+    if (sizeof(parent) == 1 && IS(level, member)) { \
+        head->field = text;                         \
+        return;                                     \
     }
     DOM_ENTRY_HEAD_TEXTS(X)
 #undef X
@@ -250,29 +250,29 @@ static bool scan_value(struct scanner *s, bool *opened)
         return bad(s, "value is missing");
     }
     switch (*s->at) {
-    case '"':
-        s->at++;
-        if (!scan_text(s, &text)) {
-            return false;
-        }
-        keep_text(s, text);
-        return true;
-    case '{':
-    case '[':
-        *opened = true;
-        return open_level(s, *s->at == '[');
-    case 't':
-        return scan_word(s, DOM_SLICE_LIT("true"));
-    case 'f':
-        return scan_word(s, DOM_SLICE_LIT("false"));
-    case 'n':
-        return scan_word(s, DOM_SLICE_LIT("null"));
-    default:
-        if (!scan_integer(s, &value)) {
-            return false;
-        }
-        keep_integer(s, value);
-        return true;
+        case '"':
+            s->at++;
+            if (!scan_text(s, &text)) {
+                return false;
+            }
+            keep_text(s, text);
+            return true;
+        case '{':
+        case '[':
+            *opened = true;
+            return open_level(s, *s->at == '[');
+        case 't':
+            return scan_word(s, DOM_SLICE_LIT("true"));
+        case 'f':
+            return scan_word(s, DOM_SLICE_LIT("false"));
+        case 'n':
+            return scan_word(s, DOM_SLICE_LIT("null"));
+        default:
+            if (!scan_integer(s, &value)) {
+                return false;
+            }
+            keep_integer(s, value);
+            return true;
     }
 }
 

@@ -18,24 +18,24 @@
 
 /* What lies between the quotes, escapes and all. Empty when the member is absent or no text.
  * X(field, parent object or "", member) in the order of the entry's bytes. */
-#define DOM_ENTRY_HEAD_TEXTS(X)             \
-    X(actor_country, "actor", "country")    \
-    X(actor_id, "actor", "id")              \
-    X(actor_region, "actor", "region")      \
-    X(effect, "decision", "effect")         \
-    X(reason, "decision", "reason")         \
-    X(id, "", "id")                         \
-    X(op, "", "op")                         \
-    X(origin, "", "origin")                 \
-    X(purpose, "", "purpose")               \
-    X(home, "record", "home")               \
-    X(record_id, "record", "id")            \
-    X(kind, "record", "kind")               \
-    X(trace, "", "trace")                   \
-    X(from, "transfer", "from")             \
+#define DOM_ENTRY_HEAD_TEXTS(X)               \
+    X(actor_country, "actor", "country")      \
+    X(actor_id, "actor", "id")                \
+    X(actor_region, "actor", "region")        \
+    X(effect, "decision", "effect")           \
+    X(reason, "decision", "reason")           \
+    X(id, "", "id")                           \
+    X(op, "", "op")                           \
+    X(origin, "", "origin")                   \
+    X(purpose, "", "purpose")                 \
+    X(home, "record", "home")                 \
+    X(record_id, "record", "id")              \
+    X(kind, "record", "kind")                 \
+    X(trace, "", "trace")                     \
+    X(from, "transfer", "from")               \
     X(from_region, "transfer", "from_region") \
-    X(to, "transfer", "to")                 \
-    X(to_region, "transfer", "to_region")   \
+    X(to, "transfer", "to")                   \
+    X(to_region, "transfer", "to_region")     \
     X(type, "", "type")
 
 struct dom_entry_head {

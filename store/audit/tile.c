@@ -6,7 +6,7 @@
 #include "base/assert.h"
 
 #define GROUP_DIGITS 3U
-#define GROUPS_MAX 7U /* 21 digits hold any uint64 */
+#define GROUPS_MAX   7U /* 21 digits hold any uint64 */
 
 uint64_t dom_tile_level_size(uint64_t size, int level)
 {

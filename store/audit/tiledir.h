@@ -33,10 +33,10 @@ struct dom_log_source {
 struct dom_publish {
     const char *dir;
     const struct dom_log_source *source;
-    uint64_t old_size;          /* what is published already (0 for a new folder) */
-    uint64_t new_size;          /* >= old_size */
+    uint64_t old_size;           /* what is published already (0 for a new folder) */
+    uint64_t new_size;           /* >= old_size */
     struct dom_slice checkpoint; /* signed note for new_size */
-    bool keep_partials;         /* do not remove partial files of tiles that became full */
+    bool keep_partials;          /* do not remove partial files of tiles that became full */
 };
 
 struct dom_publish_stats {

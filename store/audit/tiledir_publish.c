@@ -9,15 +9,16 @@
 #include "base/file.h"
 #include "store/audit/tiledir.h"
 
-/* Entries tell who asked for what: for the owner and its group, to which a web server may belong. */
+/* Entries tell who asked for what: for the owner and its group, to which a web server may belong.
+ */
 #define FILE_MODE 0640
-#define DIR_MODE 0750
+#define DIR_MODE  0750
 
 struct publisher {
     const struct dom_publish *publish;
     struct dom_publish_stats stats;
-    struct dom_buffer bytes;      /* of the file being made */
-    char unsynced[PATH_MAX];      /* folder with names that are not durable yet, or "" */
+    struct dom_buffer bytes; /* of the file being made */
+    char unsynced[PATH_MAX]; /* folder with names that are not durable yet, or "" */
 };
 
 static enum dom_code write_synced(int fd, struct dom_slice bytes, const char *path,
@@ -180,8 +181,8 @@ static void remove_partials(struct publisher *p, struct dom_tile tile)
     char relative[DOM_TILE_PATH_SIZE];
     char folder[PATH_MAX];
 
-    int len = snprintf(folder, sizeof(folder), "%s/%s.p", p->publish->dir,
-                       dom_tile_path(relative, tile));
+    int len =
+        snprintf(folder, sizeof(folder), "%s/%s.p", p->publish->dir, dom_tile_path(relative, tile));
     DOM_ASSERT(len > 0 && (size_t)len < sizeof(folder));
     DIR *dir = opendir(folder);
     if (dir == NULL) {
@@ -269,9 +270,9 @@ enum dom_code dom_tiledir_write_vkey(const char *dir, struct dom_slice vkey, str
     }
     dom_buffer_append_slice(&line, vkey);
     dom_buffer_append_char(&line, '\n');
-    enum dom_code rc = line.failed ? DOM_FAIL(err, DOM_RESOURCE, "out of memory")
-                                   : dom_file_write_atomic(path, dom_buffer_slice(&line),
-                                                           FILE_MODE, err);
+    enum dom_code rc = line.failed
+                           ? DOM_FAIL(err, DOM_RESOURCE, "out of memory")
+                           : dom_file_write_atomic(path, dom_buffer_slice(&line), FILE_MODE, err);
     dom_buffer_cleanup(&line);
     return rc;
 }

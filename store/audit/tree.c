@@ -59,8 +59,7 @@ void dom_edge_encode(const struct dom_edge *edge, struct dom_buffer *out)
     dom_buffer_append(out, edge->hashes, popcount(edge->size) * sizeof(edge->hashes[0]));
 }
 
-enum dom_code dom_edge_decode(struct dom_edge *edge, struct dom_slice bytes,
-                              struct dom_error *err)
+enum dom_code dom_edge_decode(struct dom_edge *edge, struct dom_slice bytes, struct dom_error *err)
 {
     uint64_t size = 0;
 

@@ -261,8 +261,8 @@ static enum dom_code open_checkpoint(struct verifier *v, struct dom_slice bytes,
     struct dom_note note;
     struct dom_error why;
 
-    enum dom_code rc = dom_checkpoint_open(&checkpoint, bytes, v->options->keys,
-                                           v->options->num_keys, NULL, &why);
+    enum dom_code rc =
+        dom_checkpoint_open(&checkpoint, bytes, v->options->keys, v->options->num_keys, NULL, &why);
     r->signature_good = rc == DOM_OK;
     if (rc != DOM_OK) {
         finding(v, DOM_VERIFY_NO_INDEX, "checkpoint", "%s", why.message);
@@ -312,9 +312,8 @@ static bool has_files_beyond(const struct verifier *v)
 {
     char relative[DOM_TILE_PATH_SIZE];
     char path[PATH_MAX];
-    struct dom_tile next = {.level = DOM_TILE_ENTRIES,
-                            .n = v->tiledir.size / DOM_TILE_WIDTH,
-                            .width = DOM_TILE_WIDTH};
+    struct dom_tile next = {
+        .level = DOM_TILE_ENTRIES, .n = v->tiledir.size / DOM_TILE_WIDTH, .width = DOM_TILE_WIDTH};
     unsigned width = (unsigned)(v->tiledir.size % DOM_TILE_WIDTH);
     bool found = false;
 
@@ -352,8 +351,8 @@ static void verify_files(struct verifier *v)
     check_old_root(v);
     dom_edge_root(&v->edge, &r->root);
     if (!dom_hash_eq(&r->root, &r->head.root)) {
-        finding(v, DOM_VERIFY_NO_INDEX, "checkpoint",
-                "its root is not that of the %llu entries", (unsigned long long)r->num_entries);
+        finding(v, DOM_VERIFY_NO_INDEX, "checkpoint", "its root is not that of the %llu entries",
+                (unsigned long long)r->num_entries);
     }
 }
 

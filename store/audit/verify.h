@@ -39,22 +39,21 @@ struct dom_verify_result {
     uint64_t num_entries, num_entries_good;
 
     uint64_t num_findings;
-    uint64_t bad_index;                 /* of the first finding, or DOM_VERIFY_NO_INDEX */
-    char bad_path[DOM_TILE_PATH_SIZE];  /* file of the first finding, below the folder */
-    char why[256];                      /* what is wrong there */
+    uint64_t bad_index;                /* of the first finding, or DOM_VERIFY_NO_INDEX */
+    char bad_path[DOM_TILE_PATH_SIZE]; /* file of the first finding, below the folder */
+    char why[256];                     /* what is wrong there */
 
-    bool old_checked;    /* an earlier checkpoint was given and is a prefix of this log */
+    bool old_checked; /* an earlier checkpoint was given and is a prefix of this log */
     uint64_t old_size;
     /* Reported, not findings: */
-    uint64_t num_backwards;      /* entries whose time is over skew_ms before an earlier one's */
-    uint64_t first_backwards;    /* index of the first such entry */
-    bool files_beyond;           /* the folder holds tiles of a larger tree than the checkpoint */
+    uint64_t num_backwards;   /* entries whose time is over skew_ms before an earlier one's */
+    uint64_t first_backwards; /* index of the first such entry */
+    bool files_beyond;        /* the folder holds tiles of a larger tree than the checkpoint */
 };
 
 /* DOM_OK: the log is sound. TAMPERED: it is not, *result says where first; err has the same in
  * words. Errors: INVALID (folder's path), IO (no checkpoint can be read), RESOURCE. */
 enum dom_code dom_log_verify(const struct dom_verify_options *options,
-                             struct dom_verify_result *result,
-                             struct dom_error *err) DOM_MUST_USE;
+                             struct dom_verify_result *result, struct dom_error *err) DOM_MUST_USE;
 
 #endif

@@ -12,7 +12,7 @@
 
 #include "base/slice.h"
 
-#define DOM_SHA256_SIZE 32U
+#define DOM_SHA256_SIZE       32U
 #define DOM_SHA256_BLOCK_SIZE 64U
 
 /* The digest of the bytes; out has DOM_SHA256_SIZE bytes and may lie inside `bytes`. */

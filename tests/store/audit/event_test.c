@@ -119,10 +119,10 @@ static void expect_refused(const struct dom_audit_event *event, const char *path
     dom_buffer_cleanup(&out);
 }
 
-#define REFUSED(path, change)     \
-    do {                          \
-        testing_event(&event, 0); \
-        change;                   \
+#define REFUSED(path, change)         \
+    do {                              \
+        testing_event(&event, 0);     \
+        change;                       \
         expect_refused(&event, path); \
     } while (0)
 

@@ -6,7 +6,6 @@
 #include "base/encode.h"
 #include "store/audit/bundle.h"
 #include "store/audit/checkpoint.h"
-#include "store/crypto/sha256.h"
 #include "tests/store/audit/testing.h"
 
 /* A published example: its key, its text and its one signature (C2SP signed-note). */
@@ -14,7 +13,8 @@ static const char s_vkey[] =
     "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
 static const char s_note[] =
     "This is an example message.\n\n\xE2\x80\x94 example.com/foo "
-    "Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n";
+    "Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM="
+    "\n";
 
 static void open_keys(struct dom_note_key *key, const char *vkey)
 {
@@ -159,7 +159,7 @@ static void bad_keys_are_refused(void **state)
 
 static void names_with_spaces_of_any_kind_are_refused(void **state)
 {
-    static const char *const s_bad[] = {"",      "a b",         "a+b",          "a\nb",
+    static const char *const s_bad[] = {"",      "a b",        "a+b",          "a\nb",
                                         "a\x7f", "a\xC2\xA0z", "\xE3\x80\x80", "a\xE2\x80\xA8",
                                         "\xFF",  "a\xC2\x85"};
     uint8_t seed[32] = {9};
@@ -285,7 +285,7 @@ static void signed_note_vectors(void **state)
     (void)state;
 
     json_t *json = testing_vector_json("signed_notes.json");
-    json_array_foreach(json_object_get(json, "notes"), i, item) {
+    json_array_foreach (json_object_get(json, "notes"), i, item) {
         struct dom_note_key key;
         struct dom_buffer bytes = {0};
         open_keys(&key, json_string_value(json_object_get(item, "vkey")));
@@ -299,12 +299,12 @@ static void signed_note_vectors(void **state)
         dom_note_key_cleanup(&key);
     }
     assert_int_equal(num_good, 4);
-    json_array_foreach(json_object_get(json, "bad_vkeys"), i, item) {
+    json_array_foreach (json_object_get(json, "bad_vkeys"), i, item) {
         struct dom_note_key key;
         assert_int_not_equal(dom_note_key_parse(&key, dom_slice_str(json_string_value(item)), NULL),
                              DOM_OK);
     }
-    json_array_foreach(json_object_get(json, "tile_paths_c2sp"), i, item) {
+    json_array_foreach (json_object_get(json, "tile_paths_c2sp"), i, item) {
         char path[DOM_TILE_PATH_SIZE];
         struct dom_tile tile = {.n = strtoull(json_string_value(json_array_get(item, 0)), NULL, 10),
                                 .width = DOM_TILE_WIDTH};
@@ -333,11 +333,10 @@ static void signing_vector_is_reproduced(void **state)
     testing_base64(&seed, first);
     assert_int_equal(seed.len, 33);
     testing_base64(&text, json_string_value(json_object_get(sign, "text_b64")));
-    assert_int_equal(
-        dom_note_signer_init(&signer,
-                             dom_slice_str(json_string_value(json_object_get(sign, "name"))),
-                             DOM_KEY_ED25519, seed.data + 1, NULL),
-        DOM_OK);
+    assert_int_equal(dom_note_signer_init(
+                         &signer, dom_slice_str(json_string_value(json_object_get(sign, "name"))),
+                         DOM_KEY_ED25519, seed.data + 1, NULL),
+                     DOM_OK);
     assert_int_equal(dom_note_sign_line(&signer, dom_buffer_slice(&text), 0, &line, NULL), DOM_OK);
     assert_string_equal(dom_buffer_cstr(&line), json_string_value(json_object_get(sign, "line")));
     dom_note_signer_cleanup(&signer);
@@ -376,9 +375,9 @@ static void tessera_log_is_reproduced_byte_for_byte(void **state)
         dom_edge_root(&tree.edge, &head.root);
         (void)snprintf(path, sizeof(path), TESSERA "/checkpoint.%u", size);
         testing_read(&file, testing_vector_path(path));
-        assert_int_equal(dom_checkpoint_open(&checkpoint, dom_buffer_slice(&file), &signer.key, 1,
-                                             NULL, NULL),
-                         DOM_OK);
+        assert_int_equal(
+            dom_checkpoint_open(&checkpoint, dom_buffer_slice(&file), &signer.key, 1, NULL, NULL),
+            DOM_OK);
         assert_int_equal(checkpoint.head.size, size);
         assert_true(dom_hash_eq(&checkpoint.head.root, &head.root));
         dom_buffer_clear(&signed_again);
@@ -390,9 +389,9 @@ static void tessera_log_is_reproduced_byte_for_byte(void **state)
             assert_true(dom_slice_eq(dom_buffer_slice(&file), dom_buffer_slice(&tree.levels[0])));
             (void)snprintf(path, sizeof(path), TESSERA "/tile/entries/000.p/%u", size);
             testing_read(&file, testing_vector_path(path));
-            assert_true(dom_slice_eq(
-                dom_buffer_slice(&file),
-                dom_slice_of(bundle.data, (size_t)(iter.rest.data - bundle.data))));
+            assert_true(
+                dom_slice_eq(dom_buffer_slice(&file),
+                             dom_slice_of(bundle.data, (size_t)(iter.rest.data - bundle.data))));
         }
         assert_int_equal(dom_bundle_next(&iter, &entry, &done, NULL), DOM_OK);
         if (done) {
@@ -409,7 +408,7 @@ static void tessera_log_is_reproduced_byte_for_byte(void **state)
     dom_note_signer_cleanup(&signer);
 }
 
-#define SUNLIGHT "sunlight-skylight/cmd/skylight/testdata/witness"
+#define SUNLIGHT     "sunlight-skylight/cmd/skylight/testdata/witness"
 #define SUNLIGHT_LOG "000de184301123b9278c086a7d9f68c9577e83872224c197058fd90784ea9706"
 
 static void sunlight_checkpoint_and_cosignature_verify(void **state)
@@ -475,14 +474,14 @@ static void witness_transcripts_agree(void **state)
     assert_true(dom_hex_decode(public_key, sizeof(public_key), dom_slice_str(hex)));
     assert_int_equal(
         dom_note_key_init(&key, dom_slice_str(origin), DOM_KEY_ED25519, public_key, NULL), DOM_OK);
-    json_array_foreach(json_object_get(json, "transcripts"), i, item) {
+    json_array_foreach (json_object_get(json, "transcripts"), i, item) {
         struct dom_checkpoint checkpoint;
         testing_base64(&bytes, json_string_value(json_object_get(item, "request_b64")));
         const char *body = strstr(dom_buffer_cstr(&bytes), "\n\n");
         assert_non_null(body);
         int status = (int)json_integer_value(json_object_get(item, "status"));
-        enum dom_code rc = dom_checkpoint_open(&checkpoint, dom_slice_str(body + 2), &key, 1, NULL,
-                                               NULL);
+        enum dom_code rc =
+            dom_checkpoint_open(&checkpoint, dom_slice_str(body + 2), &key, 1, NULL, NULL);
         if (status == 200) {
             assert_int_equal(rc, DOM_OK);
             num_checked++;
@@ -495,131 +494,6 @@ static void witness_transcripts_agree(void **state)
     dom_buffer_cleanup(&bytes);
     dom_note_key_cleanup(&key);
     json_decref(json);
-}
-
-static void check_wycheproof_group(const json_t *group, unsigned *num_tests)
-{
-    const json_t *tests = json_object_get(group, "tests");
-    struct dom_note_key key;
-    uint8_t pk[32];
-
-    const char *hex = json_string_value(json_object_get(json_object_get(group, "publicKey"), "pk"));
-    assert_true(dom_hex_decode(pk, sizeof(pk), dom_slice_str(hex)));
-    assert_int_equal(dom_note_key_init(&key, DOM_SLICE_LIT("w"), DOM_KEY_ED25519, pk, NULL),
-                     DOM_OK);
-    for (size_t i = 0; i < json_array_size(tests); i++) {
-        const json_t *test = json_array_get(tests, i);
-        const char *msg = json_string_value(json_object_get(test, "msg"));
-        const char *sig = json_string_value(json_object_get(test, "sig"));
-        uint8_t message[4096];
-        uint8_t signature[512];
-        assert_true(strlen(msg) / 2 <= sizeof(message) && strlen(sig) / 2 <= sizeof(signature));
-        assert_true(dom_hex_decode(message, strlen(msg) / 2, dom_slice_str(msg)));
-        assert_true(dom_hex_decode(signature, strlen(sig) / 2, dom_slice_str(sig)));
-        bool good = dom_note_key_check(&key, dom_slice_of(message, strlen(msg) / 2),
-                                       dom_slice_of(signature, strlen(sig) / 2));
-        const char *result = json_string_value(json_object_get(test, "result"));
-        if (good != (strcmp(result, "valid") == 0)) {
-            fail_msg("test %lld: %s",
-                     (long long)json_integer_value(json_object_get(test, "tcId")), result);
-        }
-        (*num_tests)++;
-    }
-    dom_note_key_cleanup(&key);
-}
-
-static void wycheproof_ed25519(void **state)
-{
-    unsigned num_tests = 0;
-    (void)state;
-
-    json_t *json = testing_vector_json("wycheproof/testvectors_v1/ed25519_test.json");
-    const json_t *groups = json_object_get(json, "testGroups");
-    for (size_t i = 0; i < json_array_size(groups); i++) {
-        check_wycheproof_group(json_array_get(groups, i), &num_tests);
-    }
-    assert_int_equal(num_tests, json_integer_value(json_object_get(json, "numberOfTests")));
-    json_decref(json);
-}
-
-/* ---- SHA-256 and HMAC facts ----------------------------------------------------------------- */
-
-static void expect_digest(const uint8_t *digest, const char *hex)
-{
-    char got[65];
-    dom_hex_encode(got, dom_slice_of(digest, 32));
-    assert_string_equal(got, hex);
-}
-
-static void sha256_and_hmac_facts(void **state)
-{
-    uint8_t out[32];
-    uint8_t long_key[131];
-    struct dom_hmac_key key;
-    struct dom_slice parts[2] = {DOM_SLICE_LIT("what do ya want "),
-                                 DOM_SLICE_LIT("for nothing?")};
-    (void)state;
-
-    dom_sha256(out, DOM_SLICE_LIT("abc"));
-    expect_digest(out, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    /* RFC 4231 cases 2 and 6. */
-    dom_hmac_key_init(&key, DOM_SLICE_LIT("Jefe"));
-    dom_hmac_sha256_parts(out, &key, parts, 2);
-    expect_digest(out, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
-    dom_hmac_key_cleanup(&key);
-    memset(long_key, 0xaa, sizeof(long_key));
-    dom_hmac_key_init(&key, dom_slice_of(long_key, sizeof(long_key)));
-    dom_hmac_sha256(out, &key,
-                    DOM_SLICE_LIT("Test Using Larger Than Block-Size Key - Hash Key First"));
-    expect_digest(out, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
-    /* The key is as good as new after its use. */
-    dom_hmac_sha256(out, &key,
-                    DOM_SLICE_LIT("Test Using Larger Than Block-Size Key - Hash Key First"));
-    expect_digest(out, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
-    dom_hmac_key_cleanup(&key);
-}
-
-/* ---- tile names and geometry ---------------------------------------------------------------- */
-
-static void bad_tile_paths_are_refused(void **state)
-{
-    static const char *const s_bad[] = {
-        "",           "tile",           "tile/0",           "tile/0/0",        "tile/0/00",
-        "tile/0/1000", "tile/00/000",   "tile/8/000",       "tile/x/000",      "tile/0/000/",
-        "tile/0/x000", "tile/0/x000/001", "tile/0/001/000", "tile/0/x001",     "tile/0/000.p",
-        "tile/0/000.p/", "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/01",
-        "tile/0/000.p/1 ", "tile/0/X001/000", "tile/-1/000", "tile/entries/",  "entries/000",
-        "/tile/0/000", "tile/0/x999/x999/x999/x999/x999/x999/999",
-    };
-    struct dom_tile tile;
-    (void)state;
-
-    for (size_t i = 0; i < DOM_ARRAY_LEN(s_bad); i++) {
-        if (dom_tile_path_parse(dom_slice_str(s_bad[i]), &tile)) {
-            fail_msg("taken: %s", s_bad[i]);
-        }
-    }
-    assert_true(dom_tile_path_parse(DOM_SLICE_LIT("tile/entries/x001/x234/067.p/9"), &tile));
-    assert_int_equal(tile.level, DOM_TILE_ENTRIES);
-    assert_int_equal(tile.n, 1234067);
-    assert_int_equal(tile.width, 9);
-}
-
-static void geometry_of_seventy_thousand(void **state)
-{
-    (void)state;
-    assert_int_equal(dom_tile_width(70000, 0, 272), 256);
-    assert_int_equal(dom_tile_width(70000, 0, 273), 112);
-    assert_int_equal(dom_tile_width(70000, 0, 274), 0);
-    assert_int_equal(dom_tile_width(70000, 1, 0), 256);
-    assert_int_equal(dom_tile_width(70000, 1, 1), 17);
-    assert_int_equal(dom_tile_width(70000, 2, 0), 1);
-    assert_int_equal(dom_tile_width(70000, 3, 0), 0);
-    assert_int_equal(dom_tile_count(70000), 277);
-    assert_int_equal(dom_tile_bundle_count(70000), 274);
-    assert_int_equal(dom_tile_count(256), 2);
-    assert_int_equal(dom_tile_width(256, 1, 0), 1);
-    assert_int_equal(dom_tile_count(0), 0);
 }
 
 int main(void)
@@ -640,10 +514,6 @@ int main(void)
         cmocka_unit_test(tessera_log_is_reproduced_byte_for_byte),
         cmocka_unit_test(sunlight_checkpoint_and_cosignature_verify),
         cmocka_unit_test(witness_transcripts_agree),
-        cmocka_unit_test(wycheproof_ed25519),
-        cmocka_unit_test(sha256_and_hmac_facts),
-        cmocka_unit_test(bad_tile_paths_are_refused),
-        cmocka_unit_test(geometry_of_seventy_thousand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

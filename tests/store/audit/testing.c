@@ -169,11 +169,15 @@ void testing_signer(struct dom_note_signer *signer, uint8_t seed0)
 void testing_event(struct dom_audit_event *event, uint64_t i)
 {
     static const struct dom_audit_field s_fields[3] = {
-        {{(const uint8_t *)"title", 5}, {(const uint8_t *)"content", 7}, {(const uint8_t *)"clear", 5}},
+        {{(const uint8_t *)"title", 5},
+         {(const uint8_t *)"content", 7},
+         {(const uint8_t *)"clear", 5}},
         {{(const uint8_t *)"host_uid", 8},
          {(const uint8_t *)"identifier", 10},
          {(const uint8_t *)"pseudonym", 9}},
-        {{(const uint8_t *)"ip", 2}, {(const uint8_t *)"network", 7}, {(const uint8_t *)"redact", 6}},
+        {{(const uint8_t *)"ip", 2},
+         {(const uint8_t *)"network", 7},
+         {(const uint8_t *)"redact", 6}},
     };
     static const struct dom_slice s_rules[1] = {{(const uint8_t *)"eu-us-moderation", 16}};
     uint8_t random10[10] = {0};

@@ -20,7 +20,8 @@
 /* The folder of vectors from elsewhere (environment DOMICILE_SHARED, else ../shared beside the
  * source tree); NULL when this machine has none. Static. */
 const char *testing_vectors(void);
-/* <vectors>/<path>; skips the running test when there are no vectors. Static, until the next call. */
+/* <vectors>/<path>; skips the running test when there are no vectors. Static, until the next call.
+ */
 const char *testing_vector_path(const char *path);
 /* A JSON file of the vectors; the caller owns it. Skips when there are none. */
 json_t *testing_vector_json(const char *path);

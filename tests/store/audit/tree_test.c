@@ -75,7 +75,7 @@ static void root_matches_derived_vectors(void **state)
     json_t *roots = json_object_get(json, "roots");
     dom_memory_tree_init(&tree);
     grow(&tree, 70000);
-    json_object_foreach(roots, size, value) {
+    json_object_foreach (roots, size, value) {
         struct dom_hash want;
         struct dom_hash root;
         struct dom_edge edge;
@@ -211,9 +211,9 @@ static void inclusion_proof_of_every_leaf_checks(void **state)
             assert_int_equal(dom_prove_inclusion(&proof, &reader, i, size, NULL), DOM_OK);
             assert_int_equal(dom_check_inclusion(&proof, i, size, &leaf, &head.root, NULL), DOM_OK);
             if (size > 1) {
-                assert_int_equal(dom_check_inclusion(&proof, (i + 1) % size, size, &leaf,
-                                                     &head.root, NULL),
-                                 DOM_TAMPERED);
+                assert_int_equal(
+                    dom_check_inclusion(&proof, (i + 1) % size, size, &leaf, &head.root, NULL),
+                    DOM_TAMPERED);
             }
         }
         assert_int_equal(dom_prove_inclusion(&proof, &reader, size, size, NULL), DOM_INVALID);
@@ -294,8 +294,8 @@ static void consistency_proofs_across_tile_borders(void **state)
             struct dom_tree_head new_head;
             head_at(&tree, s_sizes[a], &old_head);
             head_at(&tree, s_sizes[b], &new_head);
-            assert_int_equal(
-                dom_prove_consistency(&proof, &reader, s_sizes[a], s_sizes[b], NULL), DOM_OK);
+            assert_int_equal(dom_prove_consistency(&proof, &reader, s_sizes[a], s_sizes[b], NULL),
+                             DOM_OK);
             assert_int_equal(dom_check_consistency(&proof, &old_head, &new_head, NULL), DOM_OK);
         }
     }
@@ -392,8 +392,9 @@ static void check_inclusion_probe(const char *file, void *arg)
     load_proof(&proof, json_object_get(json, "proof"));
     bool whole = load_hash(&leaf, json_object_get(json, "leafHash"));
     whole = load_hash(&root, json_object_get(json, "root")) && whole;
-    bool got = whole && dom_check_inclusion(&proof, probe_number(json, "leafIdx"),
-                                   probe_number(json, "treeSize"), &leaf, &root, NULL) == DOM_OK;
+    bool got =
+        whole && dom_check_inclusion(&proof, probe_number(json, "leafIdx"),
+                                     probe_number(json, "treeSize"), &leaf, &root, NULL) == DOM_OK;
     if (got != want) {
         fail_msg("%s: %d is wanted", file, want);
     }
