@@ -310,22 +310,40 @@ static bool within_limits(struct plan *plan)
     return false;
 }
 
+static void absent(struct plan *plan);
+
+/* Takes the row from the lead. A replica that still has what the home has deleted is behind: the
+ * record is gone. False: the key is answered. */
+static bool take_lead_row(struct plan *plan)
+{
+    struct dom_error err = {0};
+
+    plan->region = plan->lead;
+    enum dom_code rc = get_row(plan->turn, plan->lead, plan->key, &plan->row, &err);
+    if (rc == DOM_NOT_FOUND) {
+        rc = dom_store_locate(plan->turn->router->session, DOM_STORE_NO_REGION,
+                              plan->key->kind_name, plan->key->id, &plan->lead, &err);
+        if (rc == DOM_OK) {
+            plan->region = plan->lead;
+            rc = get_row(plan->turn, plan->lead, plan->key, &plan->row, &err);
+        }
+    }
+    if (rc == DOM_NOT_FOUND) {
+        absent(plan);
+    } else if (rc != DOM_OK) {
+        fail_error(plan, &err);
+    }
+    return rc == DOM_OK;
+}
+
 /* Serves from the lead, across a border or within the caller's jurisdiction. */
 static void serve_from_lead(struct plan *plan)
 {
     struct dom_slice names[DOM_FIELDS_MAX];
-    struct dom_error err = {0};
     uint64_t bytes = 0;
 
-    if (plan->region != plan->lead) {
-        plan->region = plan->lead;
-        enum dom_code rc = get_row(plan->turn, plan->lead, plan->key, &plan->row, &err);
-        if (rc != DOM_OK) {
-            fail(plan, rc == DOM_NOT_FOUND ? DOM_UNAVAILABLE : rc,
-                 rc == DOM_NOT_FOUND ? "the record's home region does not have it now"
-                                     : err.message);
-            return;
-        }
+    if (plan->region != plan->lead && !take_lead_row(plan)) {
+        return;
     }
     if (plan->row.version < plan->read->freshness.at_least_version) {
         fail(plan, DOM_STALE, "the record has not reached that version");
