@@ -6,16 +6,28 @@
 
 /* ---- reading the tree ---- */
 
+/* Of its own, so that a million cases do not wait for an unoptimised library. */
+static const struct dom_node *get(const struct dom_node *group, const char *key)
+{
+    for (const struct dom_node *node = group == NULL ? NULL : group->first; node != NULL;
+         node = node->next) {
+        if (node->name[0] == key[0] && strcmp(node->name, key) == 0) {
+            return node;
+        }
+    }
+    return NULL;
+}
+
 static const struct dom_node *members(const struct dom_node *root, const char *section)
 {
-    const struct dom_node *node = dom_node_get(root, section);
+    const struct dom_node *node = get(root, section);
 
     return node == NULL ? NULL : node->first;
 }
 
 static const char *text_of(const struct dom_node *group, const char *key)
 {
-    const struct dom_node *node = dom_node_get(group, key);
+    const struct dom_node *node = get(group, key);
 
     return node == NULL ? "" : (const char *)node->string.data;
 }
@@ -37,7 +49,7 @@ static bool has_word(const struct dom_node *selector, const char *word)
 /* The selector of a rule, "left out" meaning everything. */
 static bool selects(const struct dom_node *rule, const char *key, const char *word)
 {
-    const struct dom_node *selector = dom_node_get(rule, key);
+    const struct dom_node *selector = get(rule, key);
 
     return selector == NULL || has_word(selector, "*") || has_word(selector, word);
 }
@@ -46,7 +58,7 @@ static const char *jurisdiction_of(const struct dom_node *root, const char *coun
 {
     for (const struct dom_node *node = members(root, "jurisdictions"); node != NULL;
          node = node->next) {
-        if (has_word(dom_node_get(node, "countries"), country)) {
+        if (has_word(get(node, "countries"), country)) {
             return node->name;
         }
     }
@@ -61,7 +73,7 @@ static bool same_jurisdiction(const struct dom_node *root, const char *a, const 
 /* Does the place name (jurisdiction, group, country or "*") cover the country? */
 static bool place_covers(const struct dom_node *root, const char *place, const char *country)
 {
-    const struct dom_node *group = dom_node_get(dom_node_get(root, "groups"), place);
+    const struct dom_node *group = get(get(root, "groups"), place);
 
     if (jurisdiction_of(root, country)[0] == '\0') {
         return false;
@@ -69,7 +81,7 @@ static bool place_covers(const struct dom_node *root, const char *place, const c
     if (strcmp(place, "*") == 0 || strcmp(place, jurisdiction_of(root, country)) == 0) {
         return true;
     }
-    if (dom_node_get(dom_node_get(root, "jurisdictions"), place) != NULL) {
+    if (get(get(root, "jurisdictions"), place) != NULL) {
         return false;
     }
     if (group != NULL) {
@@ -81,7 +93,7 @@ static bool place_covers(const struct dom_node *root, const char *place, const c
 static bool selects_country(const struct dom_node *root, const struct dom_node *rule,
                             const char *key, const char *country)
 {
-    const struct dom_node *selector = dom_node_get(rule, key);
+    const struct dom_node *selector = get(rule, key);
 
     if (selector == NULL) {
         return true;
@@ -111,7 +123,7 @@ static int64_t day_ms(const char *date)
 
 static bool basis_in_force(const struct dom_node *root, const char *basis, int64_t time_ms)
 {
-    const struct dom_node *node = dom_node_get(dom_node_get(root, "bases"), basis);
+    const struct dom_node *node = get(get(root, "bases"), basis);
 
     if (basis[0] == '\0' || node == NULL) {
         return true; /* none, not_personal, home_return: no date */
@@ -221,7 +233,7 @@ static bool service_allows(const struct dom_node *root, const struct reference_r
 {
     const struct dom_node *service =
         request->service == NULL ? NULL
-                                 : dom_node_get(dom_node_get(root, "services"), request->service);
+                                 : get(get(root, "services"), request->service);
 
     if (service == NULL || request->kind == NULL || !selects(service, "kinds", request->kind) ||
         !selects(service, "ops", request->op)) {
@@ -243,10 +255,10 @@ static const char *refusal(bool whole, size_t forbidden, size_t lapsed, size_t p
 static void judge(const struct dom_node *root, const struct reference_request *request,
                   const struct class_result *results, struct reference_answer *answer)
 {
-    const char *uncovered = text_of(dom_node_get(root, "defaults"), "uncovered_field");
+    const char *uncovered = text_of(get(root, "defaults"), "uncovered_field");
     bool write = strcmp(request->op, "write") == 0;
     bool whole = write || strcmp(request->op, "delete") == 0;
-    size_t num_classes = dom_node_get(root, "data_classes")->num;
+    size_t num_classes = get(root, "data_classes")->num;
     size_t asked = 0, forbidden = 0, lapsed = 0, plain = 0, changed = 0, withheld = 0;
 
     for (size_t c = 0; c < num_classes; c++) {
@@ -317,7 +329,7 @@ void reference_decide(const struct dom_node *root, const struct reference_reques
         }
         return;
     }
-    if (request->time_ms >= day_ms(text_of(dom_node_get(root, "policy"), "expires"))) {
+    if (request->time_ms >= day_ms(text_of(get(root, "policy"), "expires"))) {
         deny(answer, "POLICY_EXPIRED");
         return;
     }
@@ -349,7 +361,7 @@ static const char *region_country(const struct dom_node *region)
 static bool selects_region(const struct dom_node *root, const struct dom_node *entry,
                            const char *key, const struct dom_node *region)
 {
-    const struct dom_node *selector = dom_node_get(entry, key);
+    const struct dom_node *selector = get(entry, key);
 
     return selector != NULL && (has_word(selector, region->name) ||
                                 selects_country(root, entry, key, region_country(region)));
@@ -359,9 +371,9 @@ static bool forbid_stores(const struct dom_node *root, const char *kind, const c
                           const char *data_class, const char *country)
 {
     for (const struct dom_node *rule = members(root, "rules"); rule != NULL; rule = rule->next) {
-        const struct dom_node *ops = dom_node_get(rule, "ops");
-        const struct dom_node *purposes = dom_node_get(rule, "purposes");
-        const struct dom_node *services = dom_node_get(rule, "services");
+        const struct dom_node *ops = get(rule, "ops");
+        const struct dom_node *purposes = get(rule, "purposes");
+        const struct dom_node *services = get(rule, "services");
         bool narrow = (purposes != NULL && !has_word(purposes, "*")) ||
                       (services != NULL && !has_word(services, "*"));
         if (strcmp(text_of(rule, "effect"), "forbid") != 0 ||
@@ -402,7 +414,7 @@ static bool entry_matches(const struct dom_node *root, const struct dom_node *en
 
 static bool kind_has_class(const struct dom_node *root, const char *kind, const char *data_class)
 {
-    const struct dom_node *node = dom_node_get(dom_node_get(root, "kinds"), kind);
+    const struct dom_node *node = get(get(root, "kinds"), kind);
 
     for (const struct dom_node *field = members(node, "fields"); field != NULL;
          field = field->next) {
@@ -424,7 +436,7 @@ static void place_class(const struct dom_node *root, const char *kind, const cha
     for (const struct dom_node *entry = members(root, "placement"); entry != NULL;
          entry = entry->next) {
         size_t r = 0;
-        const struct dom_node *replicas = dom_node_get(entry, "min_replicas");
+        const struct dom_node *replicas = get(entry, "min_replicas");
         if (!entry_matches(root, entry, kind, home, data_class)) {
             continue;
         }
@@ -452,7 +464,7 @@ static void place_class(const struct dom_node *root, const char *kind, const cha
         for (const struct dom_node *entry = members(root, "placement"); entry != NULL;
              entry = entry->next) {
             if (entry_matches(root, entry, kind, home, data_class) &&
-                dom_node_get(entry, "first_write") != NULL &&
+                get(entry, "first_write") != NULL &&
                 !selects_region(root, entry, "first_write", region)) {
                 may_lead[r] = false;
             }
@@ -467,7 +479,7 @@ static const char *lead_by_list(const struct dom_node *root, const char *kind, c
     for (const struct dom_node *entry = members(root, "placement"); entry != NULL;
          entry = entry->next) {
         bool matches = false;
-        const struct dom_node *lead = dom_node_get(entry, "lead");
+        const struct dom_node *lead = get(entry, "lead");
         for (const struct dom_node *node = members(root, "data_classes"); node != NULL;
              node = node->next) {
             matches = matches || (kind_has_class(root, kind, node->name) &&

@@ -25,7 +25,7 @@ struct reference_request {
 struct reference_answer {
     const char *effect;
     const char *reason;
-    const char *verdict[DOM_CLASSES_MAX]; /* clear, redact, pseudonymise, withheld; of those asked */
+    const char *verdict[DOM_CLASSES_MAX]; /* clear, redact, pseudonymise, withheld; if asked */
     const char *rule[DOM_CLASSES_MAX];    /* "" when none decided */
     const char *basis[DOM_CLASSES_MAX];
     const char *key[DOM_CLASSES_MAX];
