@@ -66,8 +66,7 @@ static void answer_single(struct gather *gather)
         gather->turn.refusal = result->refusal;
         if (result->hidden) {
             (void)dom_refuse(&gather->turn.refusal, DOM_NOT_FOUND, NULL,
-                             "no record that this caller may read; name its home to learn what "
-                             "the policy decides");
+                             "%s", DOM_HIDDEN_TEXT);
             dom_turn_refuse(&gather->turn);
         } else if (result->access.request.kind != DOM_POLICY_NONE &&
                    dom_code_category(result->code) == DOM_CAT_DENIED) {
@@ -94,7 +93,7 @@ static void put_key_error(struct dom_buffer *out, const struct dom_read_result *
 
     dom_wire_uint(out, 1, (uint64_t)dom_code_grpc_status(code));
     dom_wire_str(out, 2, dom_code_reason(code));
-    dom_wire_str(out, 3, result->hidden ? "no record that this caller may read"
+    dom_wire_str(out, 3, result->hidden ? DOM_HIDDEN_TEXT
                                         : result->refusal.error.message);
     dom_wire_end(out, at);
 }

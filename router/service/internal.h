@@ -114,6 +114,11 @@ enum dom_code dom_turn_entry(struct dom_turn *turn, struct dom_slice *entryp,
                              const struct dom_slice *fields, size_t num_fields, uint64_t bytes,
                              uint64_t count, dom_store_set replicas_abroad) DOM_MUST_USE;
 
+/* What a caller is told of a record that it may not read, and of one that does not exist: the same
+ * words (docs/ARCHITECTURE.md, last section). */
+#define DOM_HIDDEN_TEXT \
+    "no record that this caller may read; name its home to learn what the policy decides"
+
 /* Makes the denied access durable in the log, then fails the call with the decision, or `instead`
  * of it with another refusal (copied), for one who may not learn that there is a record. The call
  * goes async. With no log to write to, it fails at once. */

@@ -187,6 +187,18 @@ static void tell_service(struct plan *plan)
     refuse_by_decision(plan);
 }
 
+/* Whether the service might ask this of a record of the caller's own country. Where it might, only
+ * the border denied (no purpose given, for one), and that would tell that there is a record. */
+static bool may_ask_at_home(const struct plan *plan)
+{
+    struct dom_access local;
+
+    dom_access_decide(&local, plan->snapshot, &plan->turn->caller, DOM_OP_READ, plan->key->kind,
+                      plan->turn->caller.country, plan->read->purpose, plan->mask.classes,
+                      plan->turn->caller.store_region, false, plan->turn->now_ms);
+    return local.decision.reason != DOM_SERVICE_DENIED;
+}
+
 /* The border stays closed: says so in the log of the region that would have given. */
 static void deny(struct plan *plan)
 {
@@ -204,7 +216,7 @@ static void deny(struct plan *plan)
         !make_entry(plan, plan->mask.names, plan->mask.num_names, 0, 0)) {
         return;
     }
-    if (result->hidden && result->code == DOM_SERVICE_DENIED) {
+    if (result->hidden && result->code == DOM_SERVICE_DENIED && !may_ask_at_home(plan)) {
         tell_service(plan); /* as of a record that is not there: neither says which */
     }
 }
@@ -428,10 +440,7 @@ static void absent(struct plan *plan)
             return;
         }
         fail(plan, DOM_NOT_FOUND,
-             dom_policy_info(plan->snapshot->policy)->hide_existence
-                 ? "no record that this caller may read; name its home to learn what the policy "
-                   "decides"
-                 : none);
+             dom_policy_info(plan->snapshot->policy)->hide_existence ? DOM_HIDDEN_TEXT : none);
         return;
     }
     plan->placement =
