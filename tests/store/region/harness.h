@@ -24,7 +24,7 @@ struct harness {
     struct dom_arena arena;
     struct dom_error err;
     struct dom_clock clock; /* wall time by hand when wall_ms is not 0 */
-    int64_t wall_ms;
+    _Atomic int64_t wall_ms;
     /* Which regions may hold a field: by its first letter, 'p' public: all; 'h': none but home;
      * '0'..'7': that region number. */
     pthread_mutex_t lock;

@@ -1,0 +1,369 @@
+#include "tools/bench_store.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "store/store.h"
+
+#define REGIONS 13U
+#define FIELD_BYTES 240U /* with names and framing a row of about 300 bytes */
+#define ENTRY_BYTES 1100U
+#define OUTSTANDING_MAX 1024U
+#define SMALL_ROWS 100000U
+#define GETS 300000U
+#define ALL_ROWS 1000000U
+
+/* One operation's memory, used again and again. */
+struct slot {
+    struct dom_store_op op;
+    struct dom_store_field field;
+    struct dom_store_receipt receipt;
+    char id[24];
+};
+
+struct bench {
+    FILE *out;
+    char dir[256];
+    struct dom_store *store;
+    struct dom_store_session *session;
+    dom_store_region regions[REGIONS];
+    struct slot *slots;
+    uint8_t value[FIELD_BYTES];
+    struct dom_slice entry;
+    uint8_t entry_bytes[ENTRY_BYTES];
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    struct dom_store_op *finished; /* under lock */
+    size_t num_failed;
+};
+
+static double now_s(void)
+{
+    return (double)dom_clock_monotonic_us(dom_clock_system()) / 1e6;
+}
+
+/* Processor time of this thread: what a read costs, however busy the machine is. */
+static double thread_s(void)
+{
+    struct timespec at;
+
+    DOM_ASSERT(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at) == 0);
+    return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
+}
+
+static void figure(const struct bench *bench, const char *name, double value, const char *unit)
+{
+    (void)fprintf(bench->out, "store.%-42s %12.1f %s\n", name, value, unit);
+    (void)fflush(bench->out);
+}
+
+static void post(void *context, struct dom_store_op *first, struct dom_store_op *last)
+{
+    struct bench *bench = context;
+
+    DOM_ASSERT(pthread_mutex_lock(&bench->lock) == 0);
+    last->next = bench->finished;
+    bench->finished = first;
+    DOM_ASSERT(pthread_cond_signal(&bench->wake) == 0);
+    DOM_ASSERT(pthread_mutex_unlock(&bench->lock) == 0);
+}
+
+static dom_store_set everywhere(void *context, struct dom_slice kind, const char *home,
+                                struct dom_slice field)
+{
+    (void)context;
+    (void)kind;
+    (void)home;
+    (void)field;
+    return ~(dom_store_set)0;
+}
+
+static struct dom_store_op *take_finished(struct bench *bench)
+{
+    DOM_ASSERT(pthread_mutex_lock(&bench->lock) == 0);
+    while (bench->finished == NULL) {
+        DOM_ASSERT(pthread_cond_wait(&bench->wake, &bench->lock) == 0);
+    }
+    struct dom_store_op *chain = bench->finished;
+    bench->finished = NULL;
+    DOM_ASSERT(pthread_mutex_unlock(&bench->lock) == 0);
+    return chain;
+}
+
+/* How one run of operations looks. */
+struct load {
+    enum dom_store_op_type type;
+    size_t count;
+    size_t outstanding;
+    size_t first_id;
+    size_t num_ids;     /* ids repeat after this many */
+    size_t num_regions; /* homes, by id */
+    dom_store_set targets;
+    bool with_entry;
+};
+
+static void fill(struct bench *bench, const struct load *load, struct slot *slot, size_t at)
+{
+    size_t id = load->first_id + at % load->num_ids;
+    struct dom_store_op *op = &slot->op;
+
+    memset(op, 0, sizeof(*op));
+    int len = snprintf(slot->id, sizeof(slot->id), "user-%zu", id);
+    slot->field.name = DOM_SLICE_LIT("profile");
+    slot->field.value = dom_slice_of(bench->value, sizeof(bench->value));
+    op->type = load->type;
+    op->region = bench->regions[id % load->num_regions];
+    op->deadline_us = UINT64_MAX;
+    op->kind = DOM_SLICE_LIT("user");
+    op->id = dom_slice_of(slot->id, (size_t)len);
+    memcpy(op->home, "DE", 3);
+    op->fields = &slot->field;
+    op->num_fields = 1;
+    op->targets = load->targets;
+    op->no_border = !load->with_entry;
+    op->entries = &bench->entry;
+    op->num_entries = load->with_entry ? 1 : 0;
+    op->receipts = &slot->receipt;
+    op->owner = slot;
+}
+
+/* Keeps `outstanding` operations under way; operations per second. */
+static double run_load(struct bench *bench, const struct load *load)
+{
+    double start = now_s();
+    size_t sent = 0;
+    size_t got = 0;
+
+    while (sent < load->outstanding && sent < load->count) {
+        fill(bench, load, &bench->slots[sent], sent);
+        DOM_ASSERT(dom_store_submit(bench->store, &bench->slots[sent].op, NULL) == DOM_OK);
+        sent++;
+    }
+    while (got < load->count) {
+        struct dom_store_op *op = take_finished(bench);
+        while (op != NULL) {
+            struct dom_store_op *next = op->next;
+            bench->num_failed += op->code != DOM_OK;
+            got++;
+            if (sent < load->count) {
+                fill(bench, load, op->owner, sent);
+                DOM_ASSERT(dom_store_submit(bench->store, op, NULL) == DOM_OK);
+                sent++;
+            }
+            op = next;
+        }
+    }
+    return (double)load->count / (now_s() - start);
+}
+
+static double rss_mb(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long size = 0;
+    unsigned long resident = 0;
+
+    if (file != NULL) {
+        if (fscanf(file, "%lu %lu", &size, &resident) != 2) {
+            resident = 0;
+        }
+        (void)fclose(file);
+    }
+    return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1e6;
+}
+
+static enum dom_code open_store(struct bench *bench, struct dom_error *err)
+{
+    struct dom_store_options options = {.data_dir = bench->dir,
+                                        .audit_origin = "bench.example",
+                                        .post = post,
+                                        .field_regions = everywhere,
+                                        .context = bench};
+
+    enum dom_code rc = dom_store_new(&bench->store, &options, err);
+    for (size_t i = 0; i < REGIONS && rc == DOM_OK; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "region-%zu", i);
+        rc = dom_store_open_region(bench->store, &bench->regions[i], name, err);
+    }
+    return rc == DOM_OK ? dom_store_session_new(&bench->session, bench->store, err) : rc;
+}
+
+static void bench_puts(struct bench *bench)
+{
+    static const size_t outstanding[] = {1, 16, 64, 256, 1024};
+    struct dom_store_stats before;
+    struct dom_store_stats after;
+    char name[64];
+
+    struct load load = {.type = DOM_STORE_PUT, .count = SMALL_ROWS, .outstanding = 256,
+                        .num_ids = SMALL_ROWS, .num_regions = 1};
+    figure(bench, "create.outstanding_256", run_load(bench, &load), "1/s");
+    for (size_t i = 0; i < DOM_ARRAY_LEN(outstanding); i++) {
+        load.outstanding = outstanding[i];
+        load.count = outstanding[i] == 1 ? 3000 : SMALL_ROWS;
+        dom_store_stats(bench->store, 0, &before);
+        double rate = run_load(bench, &load);
+        dom_store_stats(bench->store, 0, &after);
+        (void)snprintf(name, sizeof(name), "put.outstanding_%zu", outstanding[i]);
+        figure(bench, name, rate, "1/s");
+        (void)snprintf(name, sizeof(name), "put.outstanding_%zu.per_fsync", outstanding[i]);
+        figure(bench, name, (double)load.count / (double)(after.commits - before.commits), "writes");
+    }
+    load.outstanding = 256;
+    load.with_entry = true;
+    figure(bench, "put_with_entry.outstanding_256", run_load(bench, &load), "1/s");
+}
+
+static void bench_entries(struct bench *bench)
+{
+    static const size_t outstanding[] = {1, 64, 512};
+    char name[64];
+
+    for (size_t i = 0; i < DOM_ARRAY_LEN(outstanding); i++) {
+        struct load load = {.type = DOM_STORE_APPEND,
+                            .count = outstanding[i] == 1 ? 3000 : 200000,
+                            .outstanding = outstanding[i],
+                            .num_ids = 1,
+                            .num_regions = 1,
+                            .with_entry = true};
+        (void)snprintf(name, sizeof(name), "append.outstanding_%zu", outstanding[i]);
+        figure(bench, name, run_load(bench, &load), "1/s");
+    }
+}
+
+static void bench_replicas(struct bench *bench)
+{
+    struct load load = {.type = DOM_STORE_PUT, .count = SMALL_ROWS, .outstanding = 256,
+                        .num_ids = SMALL_ROWS, .num_regions = 1, .targets = 2 | 4};
+    double start = now_s();
+
+    figure(bench, "put_two_replicas.answered", run_load(bench, &load), "1/s");
+    DOM_ASSERT(dom_store_settle(bench->store, 120000));
+    figure(bench, "put_two_replicas.settled", (double)load.count / (now_s() - start), "1/s");
+}
+
+static double time_gets(struct bench *bench, const char *format, size_t num_ids,
+                        size_t rounds)
+{
+    uint8_t first[16384];
+    struct dom_arena arena;
+    uint64_t random = 88172645463325252U;
+
+    dom_arena_init(&arena, first, sizeof(first), 1U << 20);
+    double start = thread_s();
+    for (size_t i = 0; i < rounds; i++) {
+        struct dom_store_row row;
+        char id[24];
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        size_t number = random % num_ids;
+        int len = snprintf(id, sizeof(id), "%s-%zu", format, number);
+        dom_arena_reset(&arena);
+        (void)!dom_store_get(bench->session, bench->regions[0], DOM_SLICE_LIT("user"),
+                             dom_slice_of(id, (size_t)len), &arena, &row, NULL);
+    }
+    double each = (thread_s() - start) * 1e9 / (double)rounds;
+    dom_arena_cleanup(&arena);
+    return each;
+}
+
+static void bench_reads(struct bench *bench)
+{
+    const size_t rounds = 100000;
+
+    figure(bench, "get.100k_rows", time_gets(bench, "user", SMALL_ROWS, GETS), "ns");
+    figure(bench, "get.missing", time_gets(bench, "nobody", SMALL_ROWS, GETS), "ns");
+    double start = thread_s();
+    for (size_t i = 0; i < rounds; i++) {
+        dom_store_region home;
+        char id[24];
+        int len = snprintf(id, sizeof(id), "user-%zu", i % SMALL_ROWS);
+        (void)!dom_store_locate(bench->session, bench->regions[0], DOM_SLICE_LIT("user"),
+                                dom_slice_of(id, (size_t)len), &home, NULL);
+    }
+    figure(bench, "locate.right_hint", (thread_s() - start) * 1e9 / (double)rounds, "ns");
+}
+
+static void bench_million(struct bench *bench)
+{
+    struct load load = {.type = DOM_STORE_PUT, .count = ALL_ROWS, .outstanding = OUTSTANDING_MAX,
+                        .first_id = SMALL_ROWS, .num_ids = ALL_ROWS, .num_regions = REGIONS};
+
+    figure(bench, "create.13_regions", run_load(bench, &load), "1/s");
+    figure(bench, "rss.1M_rows_13_regions", rss_mb(), "MB");
+    figure(bench, "get.1M_rows_all_regions_open", time_gets(bench, "user", SMALL_ROWS, GETS), "ns");
+    figure(bench, "rss.after_reading", rss_mb(), "MB");
+}
+
+static void remove_tree(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry = NULL;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        char child[1024];
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) {
+            continue;
+        }
+        (void)snprintf(child, sizeof(child), "%s/%s", path, entry->d_name);
+        if (entry->d_type == DT_DIR) {
+            remove_tree(child);
+        } else {
+            (void)unlink(child);
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+    (void)rmdir(path);
+}
+
+int dom_bench_store(FILE *out)
+{
+    struct bench bench = {.out = out};
+    struct dom_error err = {0};
+    const char *tmp = getenv("TMPDIR");
+
+    (void)snprintf(bench.dir, sizeof(bench.dir), "%s/dom-bench-XXXXXX", tmp == NULL ? "/tmp" : tmp);
+    if (mkdtemp(bench.dir) == NULL) {
+        (void)fprintf(stderr, "bench: %s: no temporary folder\n", bench.dir);
+        return 1;
+    }
+    bench.slots = calloc(OUTSTANDING_MAX, sizeof(*bench.slots));
+    DOM_ASSERT(bench.slots != NULL);
+    DOM_ASSERT(pthread_mutex_init(&bench.lock, NULL) == 0);
+    DOM_ASSERT(pthread_cond_init(&bench.wake, NULL) == 0);
+    for (size_t i = 0; i < sizeof(bench.value); i++) {
+        bench.value[i] = (uint8_t)(i * 2654435761U >> 13);
+    }
+    memset(bench.entry_bytes, 'e', sizeof(bench.entry_bytes));
+    bench.entry = dom_slice_of(bench.entry_bytes, sizeof(bench.entry_bytes));
+    dom_log_set_level(DOM_LOG_WARN);
+    bool good = open_store(&bench, &err) == DOM_OK;
+    if (good) {
+        figure(&bench, "rss.13_empty_regions", rss_mb(), "MB");
+        bench_puts(&bench);
+        bench_reads(&bench);
+        bench_entries(&bench);
+        bench_replicas(&bench);
+        bench_million(&bench);
+    } else {
+        (void)fprintf(stderr, "bench: %s\n", err.message);
+    }
+    if (bench.num_failed > 0) {
+        (void)fprintf(stderr, "bench: %zu operations failed\n", bench.num_failed);
+        good = false;
+    }
+    dom_store_session_destroy(bench.session);
+    dom_store_destroy(bench.store);
+    remove_tree(bench.dir);
+    free(bench.slots);
+    return good ? 0 : 1;
+}
