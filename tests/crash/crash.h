@@ -1,0 +1,36 @@
+/* What the driver tells the test through a pipe, and what both know of the load.
+ *
+ * Every record has one operation under way at most, and each operation makes its version one
+ * greater. So after a crash a record must be at the version acknowledged last, or one later. */
+#ifndef DOM_TESTS_CRASH_CRASH_H
+#define DOM_TESTS_CRASH_CRASH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CRASH_REGIONS 3
+#define CRASH_IDS 150U
+#define CRASH_APPENDERS 30U
+#define CRASH_ACK_FD 3
+
+/* One acknowledgement; smaller than PIPE_BUF, so each is written whole. */
+struct crash_ack {
+    uint32_t id;     /* record, or UINT32_MAX for a bare entry */
+    uint32_t region; /* whose log `index` is in */
+    uint64_t version;
+    uint64_t index; /* of the entry; UINT64_MAX: none */
+    uint8_t leaf[32];
+};
+
+/* Which operation makes this version of the record. */
+static inline bool crash_is_delete(uint32_t id, uint64_t version)
+{
+    return version > 1 && (id + version) % 5 == 0;
+}
+
+static inline bool crash_has_entry(uint32_t id)
+{
+    return id % 3 != 0;
+}
+
+#endif
