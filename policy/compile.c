@@ -14,6 +14,8 @@ struct builder {
     struct dom_arena *arena;
     size_t words;           /* 64-bit words of one set of rules */
     uint64_t *key;          /* words + 1, scratch */
+    uint64_t *limiting;     /* words + 1, scratch */
+    uint64_t *returns;      /* rules on the basis home_return */
     struct dom_interner states;
     struct dom_interner next;
     struct dom_interner homes; /* key: set of rules, then the jurisdiction */
@@ -121,17 +123,11 @@ static bool build_countries(struct builder *builder)
 /* "home_return" holds only inside one jurisdiction, whatever else the rule's places allow. */
 static void intersect_pair(struct builder *builder, const uint64_t *home, const uint64_t *goal)
 {
-    const struct dom_model *model = builder->model;
     bool same = home[builder->words] == goal[builder->words];
 
     clear_key(builder);
     for (size_t w = 0; w < builder->words; w++) {
-        builder->key[w] = home[w] & goal[w];
-    }
-    for (size_t i = 0; !same && i < model->num_rules; i++) {
-        if (model->rules[i].permit && model->rules[i].basis == DOM_BASIS_HOME_RETURN) {
-            builder->key[i / 64] &= ~(UINT64_C(1) << (i % 64));
-        }
+        builder->key[w] = home[w] & goal[w] & ~(same ? 0 : builder->returns[w]);
     }
 }
 
@@ -240,23 +236,35 @@ static bool build_stage(struct builder *builder, enum dom_stage_name name, size_
     return true;
 }
 
+/* Counts the limits of the rules in `limiting`, and copies them to `out` unless it is NULL. */
+static size_t collect_limits(const struct builder *builder, const uint64_t *limiting,
+                             struct dom_policy_limit *out)
+{
+    size_t num = 0;
+
+    for (size_t w = 0; w < builder->words; w++) {
+        for (uint64_t left = limiting[w]; left != 0; left &= left - 1) {
+            const struct dom_rule *rule =
+                &builder->model->rules[w * 64 + (size_t)__builtin_ctzll(left)];
+            if (out != NULL) {
+                memcpy(out + num, rule->limits, rule->num_limits * sizeof(rule->limits[0]));
+            }
+            num += rule->num_limits;
+        }
+    }
+    return num;
+}
+
 /* The limits of the rules in `limiting`, the same array for the same set. */
 static bool attach_limits(struct builder *builder, struct dom_interner *lists,
-                          struct dom_policy_limit ***arrays, struct dom_policy_cell *cell,
-                          const uint64_t *limiting)
+                          struct dom_policy_limit ***arrays, struct dom_policy_cell *cell)
 {
-    const struct dom_model *model = builder->model;
     uint32_t before = lists->num;
-    uint32_t id = dom_interner_add(lists, limiting);
-    size_t num = 0;
+    uint32_t id = dom_interner_add(lists, builder->limiting);
+    size_t num = collect_limits(builder, builder->limiting, NULL);
 
     if (id == UINT32_MAX) {
         return false;
-    }
-    for (size_t i = 0; i < model->num_rules; i++) {
-        if (((limiting[i / 64] >> (i % 64)) & 1U) != 0) {
-            num += model->rules[i].num_limits;
-        }
     }
     if (id == before) {
         struct dom_policy_limit **grown = realloc(*arrays, (size_t)(id + 1) * sizeof(*grown));
@@ -268,14 +276,7 @@ static bool attach_limits(struct builder *builder, struct dom_interner *lists,
         if (grown[id] == NULL) {
             return false;
         }
-        size_t at = 0;
-        for (size_t i = 0; i < model->num_rules; i++) {
-            const struct dom_rule *rule = &model->rules[i];
-            if (((limiting[i / 64] >> (i % 64)) & 1U) != 0) {
-                memcpy(grown[id] + at, rule->limits, rule->num_limits * sizeof(rule->limits[0]));
-                at += rule->num_limits;
-            }
-        }
+        (void)collect_limits(builder, builder->limiting, grown[id]);
     }
     cell->limits = num == 0 ? NULL : (*arrays)[id];
     cell->num_limits = num;
@@ -330,47 +331,84 @@ static size_t slot_of_class(const struct dom_tables *tables, uint32_t value)
     return slot;
 }
 
+struct cell_maker {
+    struct dom_interner cells;
+    struct dom_interner lists;        /* sets of rules with limits */
+    struct dom_policy_limit **arrays; /* their limits, by number of the set */
+};
+
+/* True when the state's rules in force are the same in this class of slots and the one before. */
+static bool same_in_force(const struct builder *builder, const uint64_t *state, uint32_t v)
+{
+    const uint64_t *before = dom_interner_key(&builder->values, v - 1);
+    const uint64_t *after = dom_interner_key(&builder->values, v);
+
+    for (size_t w = 0; w < builder->words; w++) {
+        if ((state[w] & (before[w] ^ after[w])) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool make_cells(struct builder *builder, struct cell_maker *maker, const int64_t *times)
+{
+    struct dom_stage *stage = &builder->tables->stages[DOM_STAGE_TIME];
+    struct dom_policy_cell cell;
+
+    for (uint32_t s = 0; s < stage->num_states; s++) {
+        const uint64_t *state = dom_interner_key(&builder->states, s);
+        uint32_t *next = stage->next + (size_t)s * stage->width;
+        for (uint32_t v = 0; v < stage->width; v++) {
+            if (v > 0 && same_in_force(builder, state, v)) {
+                next[v] = next[v - 1];
+                continue;
+            }
+            dom_cell_fill(&cell, builder->model, state, times[v], builder->limiting);
+            if (!attach_limits(builder, &maker->lists, &maker->arrays, &cell)) {
+                return false;
+            }
+            next[v] = dom_interner_add(&maker->cells, &cell);
+            if (next[v] == UINT32_MAX) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 static bool build_cells(struct builder *builder)
 {
     struct dom_tables *tables = builder->tables;
     struct dom_stage *stage = &tables->stages[DOM_STAGE_TIME];
-    struct dom_interner cells;
-    struct dom_interner lists;
-    struct dom_policy_limit **arrays = NULL;
-    struct dom_policy_cell cell;
+    struct cell_maker maker = {.arrays = NULL};
     bool ok = classify_slots(builder);
 
-    dom_interner_init(&cells, sizeof(cell), DOM_POLICY_TABLE_BYTES_MAX);
-    dom_interner_init(&lists, (builder->words + 1) * 8, STATE_BYTES_MAX);
+    dom_interner_init(&maker.cells, sizeof(struct dom_policy_cell), DOM_POLICY_TABLE_BYTES_MAX);
+    dom_interner_init(&maker.lists, (builder->words + 1) * 8, STATE_BYTES_MAX);
     stage->width = builder->values.num;
     stage->num_states = builder->states.num;
     stage->next = ok ? new_table(builder, stage->num_states, stage->width) : NULL;
-    ok = stage->next != NULL;
-    clear_key(builder);
+    int64_t *times = calloc((size_t)stage->width + 1, sizeof(*times));
+    ok = stage->next != NULL && times != NULL;
     for (uint32_t v = 0; ok && v < stage->width; v++) {
-        int64_t time_ms = dom_slots_time(&tables->slots, slot_of_class(tables, v));
-        for (uint32_t s = 0; ok && s < stage->num_states; s++) {
-            dom_cell_fill(&cell, builder->model, dom_interner_key(&builder->states, s), time_ms,
-                          builder->key);
-            ok = attach_limits(builder, &lists, &arrays, &cell, builder->key);
-            uint32_t id = ok ? dom_interner_add(&cells, &cell) : UINT32_MAX;
-            ok = id != UINT32_MAX;
-            stage->next[(size_t)s * stage->width + v] = id;
-        }
+        times[v] = dom_slots_time(&tables->slots, slot_of_class(tables, v));
     }
-    size_t cell_bytes = (size_t)cells.num * sizeof(cell);
+    ok = ok && make_cells(builder, &maker, times);
+    size_t cell_bytes = (size_t)maker.cells.num * sizeof(struct dom_policy_cell);
     if (ok && cell_bytes <= DOM_POLICY_TABLE_BYTES_MAX - tables->bytes) {
         tables->bytes += cell_bytes;
-        tables->num_cells = cells.num;
-        tables->cells = (struct dom_policy_cell *)(void *)cells.keys;
-        cells.keys = NULL;
+        tables->num_cells = maker.cells.num;
+        tables->cells = (struct dom_policy_cell *)(void *)maker.cells.keys;
+        maker.cells.keys = NULL;
     } else {
         builder->too_large = true;
         ok = false;
     }
-    free(arrays);
-    dom_interner_cleanup(&lists);
-    dom_interner_cleanup(&cells);
+    free(times);
+    free(maker.arrays);
+    dom_interner_cleanup(&maker.lists);
+    dom_interner_cleanup(&maker.cells);
     return ok;
 }
 
@@ -379,7 +417,12 @@ static bool build_all(struct builder *builder)
     struct dom_tables *tables = builder->tables;
     const struct dom_model *model = builder->model;
 
-    return builder->key != NULL && build_pairs(builder) &&
+    for (size_t i = 0; builder->returns != NULL && i < model->num_rules; i++) {
+        set_bit(builder->returns, i,
+                model->rules[i].permit && model->rules[i].basis == DOM_BASIS_HOME_RETURN);
+    }
+    return builder->key != NULL && builder->limiting != NULL && builder->returns != NULL &&
+           build_pairs(builder) &&
            build_stage(builder, DOM_STAGE_KIND, model->kinds.num, tables->kind_class) &&
            build_stage(builder, DOM_STAGE_OP, DOM_OP_STORE, tables->op_class) &&
            build_stage(builder, DOM_STAGE_SERVICE, model->services.num, tables->service_class) &&
@@ -395,6 +438,8 @@ enum dom_code dom_tables_build(struct dom_tables *tables, const struct dom_model
 
     builder.words = (model->num_rules + 63) / 64;
     builder.key = calloc(builder.words + 1, sizeof(builder.key[0]));
+    builder.limiting = calloc(builder.words + 1, sizeof(builder.limiting[0]));
+    builder.returns = calloc(builder.words + 1, sizeof(builder.returns[0]));
     dom_interner_init(&builder.states, (builder.words + 1) * 8, STATE_BYTES_MAX);
     dom_interner_init(&builder.homes, (builder.words + 1) * 8, STATE_BYTES_MAX);
     dom_interner_init(&builder.goals, (builder.words + 1) * 8, STATE_BYTES_MAX);
@@ -405,6 +450,8 @@ enum dom_code dom_tables_build(struct dom_tables *tables, const struct dom_model
                  : DOM_FAIL(err, DOM_RESOURCE, "out of memory");
     }
     free(builder.key);
+    free(builder.limiting);
+    free(builder.returns);
     dom_interner_cleanup(&builder.states);
     dom_interner_cleanup(&builder.next);
     dom_interner_cleanup(&builder.homes);

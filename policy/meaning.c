@@ -155,12 +155,9 @@ static void warn_sensitive(struct dom_reader *reader, const struct dom_rule *rul
 /* True when `outer` covers everything that `inner` does. */
 static bool covers(const struct dom_rule *outer, const struct dom_rule *inner)
 {
-    dom_policy_id country = 0;
-
-    for (; country < (dom_policy_id)DOM_COUNTRIES_MAX; country++) {
-        if ((dom_countries_has(&inner->home, country) &&
-             !dom_countries_has(&outer->home, country)) ||
-            (dom_countries_has(&inner->to, country) && !dom_countries_has(&outer->to, country))) {
+    for (size_t w = 0; w < DOM_ARRAY_LEN(inner->home.bits); w++) {
+        if ((inner->home.bits[w] & ~outer->home.bits[w]) != 0 ||
+            (inner->to.bits[w] & ~outer->to.bits[w]) != 0) {
             return false;
         }
     }

@@ -4,31 +4,52 @@
 
 #include "policy/tables.h"
 
-/* Regions where a forbid keeps this class of this kind from lying. */
-static dom_policy_set forbidden_regions(const struct dom_model *model, dom_policy_id kind,
-                                        dom_policy_id home, dom_policy_set class_bit)
+/* The entries and the storing forbids that concern one (kind, home): picked once, so that the
+ * classes do not each go through the whole policy. */
+struct concern {
+    uint16_t entries[DOM_PLACEMENTS_MAX];
+    uint16_t forbids[DOM_RULES_MAX];
+    size_t num_entries;
+    size_t num_forbids;
+};
+
+static void pick_concern(struct concern *concern, const struct dom_model *model,
+                         dom_policy_id kind, dom_policy_id home)
+{
+    concern->num_entries = 0;
+    concern->num_forbids = 0;
+    for (size_t i = 0; i < model->num_placements; i++) {
+        const struct dom_placement_rule *entry = &model->placements[i];
+        if (dom_set_has(entry->kinds, kind) && dom_countries_has(&entry->home, home)) {
+            concern->entries[concern->num_entries++] = (uint16_t)i;
+        }
+    }
+    for (size_t i = 0; i < model->num_rules; i++) {
+        const struct dom_rule *rule = &model->rules[i];
+        bool stores = rule->ops_star || (rule->ops & (1U << DOM_OP_STORE)) != 0;
+        if (!rule->permit && stores && dom_set_has(rule->kinds, kind) &&
+            dom_countries_has(&rule->home, home)) {
+            concern->forbids[concern->num_forbids++] = (uint16_t)i;
+        }
+    }
+}
+
+/* Regions where a forbid keeps this class from lying. */
+static dom_policy_set forbidden_regions(const struct dom_model *model,
+                                        const struct concern *concern, dom_policy_id home,
+                                        dom_policy_set class_bit)
 {
     dom_policy_set set = 0;
 
-    for (size_t i = 0; i < model->num_rules; i++) {
-        const struct dom_rule *rule = &model->rules[i];
-        if (rule->permit || (rule->classes & class_bit) == 0 || !dom_set_has(rule->kinds, kind)) {
-            continue;
-        }
-        for (size_t r = 0; r < model->regions.num; r++) {
+    for (size_t i = 0; i < concern->num_forbids; i++) {
+        const struct dom_rule *rule = &model->rules[concern->forbids[i]];
+        for (size_t r = 0; (rule->classes & class_bit) != 0 && r < model->regions.num; r++) {
             if (dom_rule_forbids_store(model, rule, home, model->region_country[r])) {
                 set |= UINT64_C(1) << r;
             }
         }
     }
     return set;
-}
-
-static bool entry_matches(const struct dom_placement_rule *entry, dom_policy_id kind,
-                          dom_policy_id home, dom_policy_set class_bit)
-{
-    return (entry->classes & class_bit) != 0 && dom_set_has(entry->kinds, kind) &&
-           dom_countries_has(&entry->home, home);
 }
 
 /* An entry without a basis in force still covers the home's own jurisdiction: nothing is
@@ -48,23 +69,24 @@ static dom_policy_set entry_regions(const struct dom_model *model,
 
 /* One class: its regions, copies and deciding entry. Returns where its first write may go. */
 static dom_policy_set place_class(struct dom_policy_placement *out, const struct dom_model *model,
-                                  dom_policy_id kind, dom_policy_id home, size_t c,
+                                  const struct concern *concern, dom_policy_id home, size_t c,
                                   int64_t time_ms, bool ignore_dates)
 {
     dom_policy_set bit = UINT64_C(1) << c;
-    dom_policy_set forbidden = forbidden_regions(model, kind, home, bit);
+    dom_policy_set forbidden = forbidden_regions(model, concern, home, bit);
     dom_policy_set first_write = UINT64_MAX;
 
-    for (size_t i = 0; i < model->num_placements; i++) {
+    for (size_t e = 0; e < concern->num_entries; e++) {
+        dom_policy_id i = (dom_policy_id)concern->entries[e];
         const struct dom_placement_rule *entry = &model->placements[i];
-        if (!entry_matches(entry, kind, home, bit)) {
+        if ((entry->classes & bit) == 0) {
             continue;
         }
         dom_policy_set regions =
             entry_regions(model, entry, home, time_ms, ignore_dates) & ~forbidden;
         out->regions[c] |= regions;
         if (regions != 0 && out->rule[c] == DOM_POLICY_NONE) {
-            out->rule[c] = (dom_policy_id)i;
+            out->rule[c] = i;
         }
         if (entry->min_replicas > out->min_replicas[c]) {
             out->min_replicas[c] = entry->min_replicas;
@@ -79,8 +101,9 @@ static dom_policy_set place_class(struct dom_policy_placement *out, const struct
 
 /* The home country's regions first, then the entries' lead lists in text order, then the order
  * of the regions section. */
-static dom_policy_id choose_lead(const struct dom_model *model, dom_policy_id kind,
-                                 dom_policy_id home, dom_policy_set candidates)
+static dom_policy_id choose_lead(const struct dom_model *model, const struct concern *concern,
+                                 dom_policy_set classes, dom_policy_id home,
+                                 dom_policy_set candidates)
 {
     dom_policy_set at_home = 0;
 
@@ -93,9 +116,9 @@ static dom_policy_id choose_lead(const struct dom_model *model, dom_policy_id ki
     if (candidates == 0) {
         return DOM_POLICY_NONE;
     }
-    for (size_t i = 0; i < model->num_placements; i++) {
-        const struct dom_placement_rule *entry = &model->placements[i];
-        if (!entry_matches(entry, kind, home, model->kind_info[kind].classes)) {
+    for (size_t e = 0; e < concern->num_entries; e++) {
+        const struct dom_placement_rule *entry = &model->placements[concern->entries[e]];
+        if ((entry->classes & classes) == 0) {
             continue;
         }
         for (size_t l = 0; l < entry->num_lead; l++) {
@@ -119,19 +142,17 @@ static dom_policy_set pick(const struct dom_model *model, dom_policy_set from, d
 }
 
 static void choose_sync(struct dom_policy_placement *out, const struct dom_model *model,
-                        dom_policy_id kind, dom_policy_id home)
+                        const struct concern *concern, dom_policy_set classes,
+                        dom_policy_id home)
 {
     dom_policy_set lead = dom_set_of(out->lead);
-    dom_policy_set classes = model->kind_info[kind].classes & out->storable;
 
-    for (dom_policy_set left = classes; left != 0; left &= left - 1) {
+    for (dom_policy_set left = classes & out->storable; left != 0; left &= left - 1) {
         size_t c = (size_t)__builtin_ctzll(left);
-        for (size_t i = 0; i < model->num_placements; i++) {
-            const struct dom_placement_rule *entry = &model->placements[i];
-            if (!entry_matches(entry, kind, home, UINT64_C(1) << c)) {
-                continue;
-            }
-            for (size_t m = 0; m < entry->num_must_include; m++) {
+        for (size_t e = 0; e < concern->num_entries; e++) {
+            const struct dom_placement_rule *entry = &model->placements[concern->entries[e]];
+            bool matches = dom_set_has(entry->classes, (dom_policy_id)c);
+            for (size_t m = 0; matches && m < entry->num_must_include; m++) {
                 dom_policy_set there = entry->must_include[m] & out->regions[c];
                 if ((there & (out->sync | lead)) == 0) {
                     out->sync |= pick(model, there, home);
@@ -155,7 +176,9 @@ void dom_place_compute(struct dom_policy_placement *out, const struct dom_model 
 {
     const struct dom_kind *info = &model->kind_info[kind];
     dom_policy_set candidates = UINT64_MAX;
+    struct concern concern;
 
+    pick_concern(&concern, model, kind, home);
     memset(out, 0, sizeof(*out));
     out->lead = DOM_POLICY_NONE;
     for (size_t c = 0; c < DOM_CLASSES_MAX; c++) {
@@ -164,17 +187,17 @@ void dom_place_compute(struct dom_policy_placement *out, const struct dom_model 
     }
     for (size_t c = 0; c < model->classes.num; c++) {
         dom_policy_set first_write =
-            place_class(out, model, kind, home, c, time_ms, ignore_dates);
+            place_class(out, model, &concern, home, c, time_ms, ignore_dates);
         if (out->regions[c] != 0 && dom_set_has(info->classes, (dom_policy_id)c)) {
             candidates &= out->regions[c] & first_write;
             out->all |= out->regions[c];
         }
     }
     if ((info->classes & out->storable) != 0) {
-        out->lead = choose_lead(model, kind, home, candidates);
+        out->lead = choose_lead(model, &concern, info->classes, home, candidates);
     }
     if (out->lead != DOM_POLICY_NONE) {
-        choose_sync(out, model, kind, home);
+        choose_sync(out, model, &concern, info->classes, home);
     }
 }
 
@@ -227,24 +250,55 @@ static uint32_t classify_homes(struct dom_tables *tables, const struct dom_model
     return num;
 }
 
+/* True when no entry of (kind, home) changes between being in force and not from one time to the
+ * other: then the answer is the same. */
+static bool same_in_force(const struct dom_model *model, const struct concern *concern,
+                          int64_t before_ms, int64_t after_ms)
+{
+    for (size_t e = 0; e < concern->num_entries; e++) {
+        dom_policy_id basis = model->placements[concern->entries[e]].basis;
+        if (dom_model_basis_in_force(model, basis, before_ms) !=
+            dom_model_basis_in_force(model, basis, after_ms)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool build_row(struct dom_tables *tables, const struct dom_model *model, dom_policy_id kind,
+                      dom_policy_id home, uint32_t *index, struct dom_interner *places)
+{
+    struct dom_policy_placement place;
+    struct concern concern;
+
+    pick_concern(&concern, model, kind, home);
+    for (size_t slot = 0; slot <= tables->place_slots.num; slot++) {
+        int64_t time_ms = dom_slots_time(&tables->place_slots, slot);
+        if (slot > 0 && same_in_force(model, &concern,
+                                      dom_slots_time(&tables->place_slots, slot - 1), time_ms)) {
+            index[slot] = index[slot - 1];
+            continue;
+        }
+        dom_place_compute(&place, model, kind, home, time_ms, false);
+        index[slot] = dom_interner_add(places, &place);
+        if (index[slot] == UINT32_MAX) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool build_rows(struct dom_tables *tables, const struct dom_model *model, uint32_t rows,
                        const dom_policy_id *first, struct dom_interner *places)
 {
-    struct dom_policy_placement place;
-    size_t slots = tables->place_slots.num + 1;
-    size_t at = 0;
+    uint32_t *index = tables->place_index;
 
     for (uint32_t row = 0; row < rows; row++) {
         for (size_t kind = 0; kind < model->kinds.num; kind++) {
-            for (size_t slot = 0; slot < slots; slot++) {
-                dom_place_compute(&place, model, (dom_policy_id)kind, first[row],
-                                  dom_slots_time(&tables->place_slots, slot), false);
-                uint32_t id = dom_interner_add(places, &place);
-                if (id == UINT32_MAX) {
-                    return false;
-                }
-                tables->place_index[at++] = id;
+            if (!build_row(tables, model, (dom_policy_id)kind, first[row], index, places)) {
+                return false;
             }
+            index += tables->place_slots.num + 1;
         }
     }
     return true;
