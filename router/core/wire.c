@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define FIELD_NUMBER_MAX ((UINT64_C(1) << 29) - 1)
+
 enum { WIRE_VARINT = 0, WIRE_I64 = 1, WIRE_LEN = 2, WIRE_I32 = 5 };
 
 static size_t varint_encode(uint8_t out[10], uint64_t value)
@@ -94,6 +96,9 @@ static bool get_varint(struct dom_slice in, size_t *at, uint64_t *value)
             return false;
         }
         uint8_t byte = in.data[(*at)++];
+        if (shift == 63 && byte > 1) {
+            return false; /* bits past the 64th */
+        }
         *value |= (uint64_t)(byte & 0x7F) << shift;
         if ((byte & 0x80) == 0) {
             return true;
@@ -150,7 +155,8 @@ bool dom_field_parse(struct dom_slice message, struct dom_field_view *view)
     memset(view, 0, sizeof(*view));
     while (at < message.len) {
         uint64_t tag = 0;
-        if (!get_varint(message, &at, &tag) ||
+        /* A larger number would alias a known one when it is cut to 32 bits. */
+        if (!get_varint(message, &at, &tag) || tag >> 3 == 0 || tag >> 3 > FIELD_NUMBER_MAX ||
             !get_value(message, &at, (unsigned)(tag >> 3), (unsigned)(tag & 7), view)) {
             return false;
         }
