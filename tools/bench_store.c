@@ -298,8 +298,6 @@ static void bench_million(struct bench *bench)
 
     figure(bench, "create.13_regions", run_load(bench, &load), "1/s");
     figure(bench, "rss.1M_rows_13_regions", rss_mb(), "MB");
-    figure(bench, "get.1M_rows_all_regions_open", time_gets(bench, "user", SMALL_ROWS, GETS), "ns");
-    figure(bench, "rss.after_reading", rss_mb(), "MB");
 }
 
 static void remove_tree(const char *path)
@@ -349,11 +347,12 @@ int dom_bench_store(FILE *out)
     bool good = open_store(&bench, &err) == DOM_OK;
     if (good) {
         figure(&bench, "rss.13_empty_regions", rss_mb(), "MB");
+        bench_million(&bench);
         bench_puts(&bench);
         bench_reads(&bench);
         bench_entries(&bench);
         bench_replicas(&bench);
-        bench_million(&bench);
+        figure(&bench, "rss.after_everything", rss_mb(), "MB");
     } else {
         (void)fprintf(stderr, "bench: %s\n", err.message);
     }

@@ -96,5 +96,8 @@ enum dom_code dom_stage_job(struct dom_region *region, const struct dom_region_j
     case DOM_JOB_ENTRY:
         break;
     }
+    if (job->purge_done) {
+        dom_stage_purge_done(region);
+    }
     return dom_stage_entries(region, &job->entry, 1, NULL, err);
 }

@@ -241,11 +241,14 @@ static void control_done(struct dom_region_job *job)
 }
 
 static enum dom_code submit_and_wait(struct dom_region *region, struct dom_slice entry,
-                                     struct dom_error *err)
+                                     bool purge_done, struct dom_error *err)
 {
     sem_t sem;
-    struct dom_region_job job = {
-        .type = DOM_JOB_ENTRY, .entry = entry, .done = control_done, .owner = &sem};
+    struct dom_region_job job = {.type = DOM_JOB_ENTRY,
+                                 .entry = entry,
+                                 .purge_done = purge_done,
+                                 .done = control_done,
+                                 .owner = &sem};
 
     DOM_ASSERT(sem_init(&sem, 0, 0) == 0);
     enum dom_code rc = dom_region_submit_job(region, &job, err);
@@ -286,7 +289,7 @@ enum dom_code dom_region_append_control(struct dom_region *region, int type,
     dom_audit_uuid7(event.id, event.time_ms, random);
     enum dom_code rc = dom_audit_event_encode(&event, &entry, err);
     if (rc == DOM_OK) {
-        rc = submit_and_wait(region, dom_buffer_slice(&entry), err);
+        rc = submit_and_wait(region, dom_buffer_slice(&entry), type == DOM_AUDIT_PURGE, err);
     }
     dom_buffer_cleanup(&entry);
     return rc;

@@ -22,9 +22,41 @@ void dom_stage_purge(struct dom_region *region, struct dom_slice key)
     purge->num_rows++;
     if (purge->first_us == 0) {
         purge->first_us = dom_clock_monotonic_us(dom_clock_system());
-        region->group.wants_purge = true;
+        region->group.first_purge = true;
     }
     DOM_ASSERT(pthread_mutex_unlock(&region->purge_lock) == 0);
+    region->group.wants_purge = true;
+}
+
+/* A mark in every batch that leaves bytes behind, so that a restart does not forget them. Commit
+ * thread only, as is clearing it: neither can overtake the other. */
+void dom_stage_purge_mark(struct dom_region *region)
+{
+    dom_db_batch_put(region->db, region->group.batch, DOM_DB_META, DOM_SLICE_LIT("purge"),
+                     dom_slice_of("", 0));
+}
+
+void dom_stage_purge_done(struct dom_region *region)
+{
+    DOM_ASSERT(pthread_mutex_lock(&region->purge_lock) == 0);
+    bool more = region->purge.first_us != 0;
+    DOM_ASSERT(pthread_mutex_unlock(&region->purge_lock) == 0);
+    if (!more) {
+        dom_db_batch_delete(region->db, region->group.batch, DOM_DB_META, DOM_SLICE_LIT("purge"));
+    }
+}
+
+enum dom_code dom_region_load_purge(struct dom_region *region, struct dom_error *err)
+{
+    struct dom_db_value value;
+
+    enum dom_code rc = dom_db_get(region->db, DOM_DB_META, DOM_SLICE_LIT("purge"), &value, err);
+    dom_db_value_release(&value);
+    if (rc == DOM_OK) {
+        region->purge.num_keys = DOM_PURGE_KEYS_MAX + 1; /* which keys is not known any more */
+        region->purge.first_us = dom_clock_monotonic_us(dom_clock_system());
+    }
+    return rc == DOM_NOT_FOUND ? DOM_OK : rc;
 }
 
 uint64_t dom_region_purge_due_us(struct dom_region *region)
@@ -107,7 +139,7 @@ enum dom_code dom_region_purge(struct dom_region *region, struct dom_error *err)
     };
     rc = dom_region_append_control(region, DOM_AUDIT_PURGE, details, DOM_ARRAY_LEN(details), err);
     if (rc == DOM_UNAVAILABLE) {
-        rc = DOM_OK; /* stopping: the next start purges nothing again, but the bytes are gone */
+        rc = DOM_OK; /* stopping: the mark stays, and the next start purges again */
     }
     return rc;
 }

@@ -67,7 +67,8 @@ struct dom_group {
     struct dom_store_op *finished_last;
     struct dom_region_job *jobs;
     struct dom_region_job *jobs_last;
-    bool wants_purge;
+    bool wants_purge; /* it leaves bytes to be purged */
+    bool first_purge; /* and nothing was due before */
 };
 
 struct dom_purge_list {
@@ -93,6 +94,7 @@ struct dom_region {
     struct dom_store_op *first;
     struct dom_store_op *last;
     size_t num_queued;
+    size_t last_group; /* operations in the group before; the commit thread's */
     struct dom_region_job *first_job;
     struct dom_region_job *last_job;
     size_t num_jobs;
@@ -163,7 +165,12 @@ enum dom_code dom_stage_row(struct dom_region *region, const struct dom_row_stat
                             struct dom_row_header *header, const struct dom_row_body *body,
                             struct dom_error *err) DOM_MUST_USE;
 void dom_stage_tombstone(struct dom_region *region, struct dom_slice key, uint64_t version);
+
+/* keep.c: notes that `key`'s old bytes are to be purged. */
 void dom_stage_purge(struct dom_region *region, struct dom_slice key);
+void dom_stage_purge_mark(struct dom_region *region);
+void dom_stage_purge_done(struct dom_region *region);
+enum dom_code dom_region_load_purge(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 enum dom_code dom_stage_entries(struct dom_region *region, const struct dom_slice *entries,
                                 size_t num_entries, struct dom_store_receipt *receipts,
                                 struct dom_error *err) DOM_MUST_USE;
