@@ -275,6 +275,70 @@ static void file_is_bounded(void **unused)
     }
 }
 
+/* Half of the names, chosen by a simple sequence: no two rules alike, nothing to share. */
+static void put_half(struct dom_buffer *text, const char *key, char prefix, unsigned num,
+                     uint32_t *state)
+{
+    dom_buffer_printf(text, " %s = (\"%c0\"", key, prefix);
+    for (unsigned i = 1; i < num; i++) {
+        *state = *state * 1664525U + 1013904223U;
+        if ((*state >> 24) % 2 == 0) {
+            dom_buffer_printf(text, ", \"%c%u\"", prefix, i);
+        }
+    }
+    dom_buffer_append_str(text, ");");
+}
+
+static void put_groups(struct dom_buffer *text, const char *section, char prefix, unsigned num,
+                       const char *body)
+{
+    dom_buffer_printf(text, "%s = {", section);
+    for (unsigned i = 0; i < num; i++) {
+        dom_buffer_printf(text, " %c%u = { %s };", prefix, i, body);
+    }
+    dom_buffer_append_str(text, " };\n");
+}
+
+static void tables_are_bounded(void **unused)
+{
+    (void)unused;
+    static const char *const countries[] = {"AT", "BE", "DE", "FR", "SE", "GB", "US", "SG"};
+    struct dom_findings findings = {0};
+    struct dom_policy *policy = NULL;
+    struct dom_buffer text;
+    uint32_t state = 7;
+
+    dom_buffer_init(&text, 0);
+    dom_buffer_append_str(&text, "policy = { schema = 1; name = \"big\"; version = 1; expires = "
+                                 "\"2100-01-01\"; };\njurisdictions = {");
+    for (unsigned i = 0; i < 8; i++) {
+        dom_buffer_printf(&text, " J%u = { countries = \"%s\"; };", i, countries[i]);
+    }
+    dom_buffer_append_str(&text, " };\nregions = { r = { country = \"DE\"; }; };\n");
+    put_groups(&text, "data_classes", 'c', 4, "rank = 1;");
+    put_groups(&text, "purposes", 'p', 40, "");
+    put_groups(&text, "kinds", 'k', 20, "fields = { a = \"c0\"; };");
+    put_groups(&text, "services", 's', 200, "kinds = \"*\"; ops = \"*\"; purposes = \"*\";");
+    dom_buffer_append_str(&text, "placement = ();\nrules = (");
+    for (unsigned i = 0; i < 400; i++) {
+        dom_buffer_printf(&text, "%s\n{ id = \"r%u\"; effect = \"permit\"; ops = \"read\";",
+                          i == 0 ? "" : ",", i);
+        put_half(&text, "home", 'J', 8, &state);
+        put_half(&text, "to", 'J', 8, &state);
+        put_half(&text, "kinds", 'k', 20, &state);
+        put_half(&text, "classes", 'c', 4, &state);
+        put_half(&text, "purposes", 'p', 40, &state);
+        put_half(&text, "services", 's', 200, &state);
+        dom_buffer_append_str(&text, " }");
+    }
+    dom_buffer_append_str(&text, " );\n");
+    assert_int_equal(test_compile(&policy, &findings, dom_buffer_slice(&text)), DOM_TOO_LARGE);
+    assert_null(policy);
+    assert_non_null(test_find(&findings, "P0319"));
+    dom_findings_cleanup(&findings);
+    dom_buffer_cleanup(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +350,7 @@ int main(void)
         cmocka_unit_test(members_of_a_group_are_bounded),
         cmocka_unit_test(values_of_a_file_are_bounded),
         cmocka_unit_test(file_is_bounded),
+        cmocka_unit_test(tables_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
