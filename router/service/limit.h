@@ -19,9 +19,17 @@
 #define DOM_LIMIT_WINDOWS_MAX 512U    /* counted at once; the longest unused is forgotten */
 #define DOM_LIMIT_IN_FLIGHT_MAX 8192U /* members on their way to disk; beyond: RESOURCE */
 #define DOM_LIMIT_SLOTS 16384U        /* of the hash table of members in flight; a power of two */
+#define DOM_LIMIT_RECENT 32768U       /* members known to be on disk; a power of two */
 
 struct dom_limit_window;
 struct dom_limit_member;
+
+/* 128 bits that stand for a member's key. The keys are keyed hashes: nobody can make two of them
+ * meet. */
+struct dom_limit_print {
+    uint64_t low;
+    uint64_t high; /* both 0: empty */
+};
 
 struct dom_limit_table {
     struct dom_limit_window *windows; /* DOM_LIMIT_WINDOWS_MAX, owned */
@@ -29,6 +37,7 @@ struct dom_limit_table {
     uint64_t tick;                    /* of use, for forgetting */
     struct dom_limit_member *members; /* DOM_LIMIT_SLOTS, owned */
     size_t num_members;
+    struct dom_limit_print *recent;   /* DOM_LIMIT_RECENT, owned; saves the lookup of a regular */
 };
 
 /* Aborts when out of memory (start-up). Cleanup is legal on a zeroed table. */
