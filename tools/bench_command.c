@@ -9,6 +9,7 @@
 #include "tools/bench_audit.h"
 #include "tools/bench_policy.h"
 #include "tools/bench_rpc.h"
+#include "tools/bench_store.h"
 #include "tools/command.h"
 
 static const char s_help[] =
@@ -18,7 +19,7 @@ static const char s_help[] =
     "SYNOPSIS\n"
     "    domicile bench rpc [--policy FILE] [--only NAME] [--records N]\n"
     "                       [--pairs N] [--run-ms N] [--count-lib FILE]\n"
-    "    domicile bench policy | audit\n"
+    "    domicile bench policy | audit | store\n"
     "\n"
     "DESCRIPTION\n"
     "    rpc starts a router process on a scratch folder and drives it over\n"
@@ -126,6 +127,9 @@ int dom_bench_command(int argc, char **argv)
     if (strcmp(what, "audit") == 0) {
         return dom_bench_audit(stdout);
     }
-    (void)fprintf(stderr, "domicile bench: rpc, policy or audit (see domicile bench --help)\n");
+    if (strcmp(what, "store") == 0) {
+        return dom_bench_store(stdout);
+    }
+    (void)fprintf(stderr, "domicile bench: rpc, policy, audit or store (see domicile bench --help)\n");
     return DOM_EXIT_USAGE;
 }

@@ -99,5 +99,5 @@ enum dom_code dom_stage_job(struct dom_region *region, const struct dom_region_j
     if (job->purge_done) {
         dom_stage_purge_done(region);
     }
-    return dom_stage_entries(region, &job->entry, 1, NULL, err);
+    return dom_stage_entries(region, &job->entry, job->entry.len == 0 ? 0 : 1, NULL, err);
 }

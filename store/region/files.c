@@ -221,8 +221,8 @@ enum dom_code dom_region_load_outbox(struct dom_region *region, struct dom_error
         rc = DOM_FAIL(err, DOM_CORRUPT, "region %s lost durable outbox entries", region->name);
     }
     if (rc == DOM_OK) {
-        if (region->trimmed < trimmed) {
-            region->trimmed = trimmed;
+        if (atomic_load(&region->trimmed) < trimmed) {
+            atomic_store(&region->trimmed, trimmed);
         }
         if (atomic_load(&region->done_seq) < trimmed) {
             atomic_store(&region->done_seq, trimmed);
@@ -262,6 +262,11 @@ static enum dom_code submit_and_wait(struct dom_region *region, struct dom_slice
     }
     (void)sem_destroy(&sem);
     return rc;
+}
+
+enum dom_code dom_region_clear_purge(struct dom_region *region, struct dom_error *err)
+{
+    return submit_and_wait(region, dom_slice_of(NULL, 0), true, err);
 }
 
 enum dom_code dom_region_append_control(struct dom_region *region, int type,

@@ -83,15 +83,20 @@ static enum dom_code compact_keys(struct dom_region *region, const struct dom_pu
     return rc;
 }
 
-static void put_back(struct dom_region *region, const struct dom_purge_list *taken)
+/* Comes again: everything when `taken` is given (both lists together rarely fit), else for what the
+ * outbox still held. */
+static void come_again(struct dom_region *region, const struct dom_purge_list *taken)
 {
     struct dom_purge_list *purge = &region->purge;
 
     DOM_ASSERT(pthread_mutex_lock(&region->purge_lock) == 0);
-    /* Both lists together rarely fit: everything is compacted next time. */
-    purge->num_keys = DOM_PURGE_KEYS_MAX + 1;
-    purge->num_rows += taken->num_rows;
-    purge->first_us = dom_clock_monotonic_us(dom_clock_system());
+    if (taken != NULL) {
+        purge->num_keys = DOM_PURGE_KEYS_MAX + 1;
+        purge->num_rows += taken->num_rows;
+    }
+    if (purge->first_us == 0) {
+        purge->first_us = dom_clock_monotonic_us(dom_clock_system());
+    }
     DOM_ASSERT(pthread_mutex_unlock(&region->purge_lock) == 0);
 }
 
@@ -115,6 +120,22 @@ static enum dom_code purge_files(struct dom_region *region, const struct dom_pur
     return rc;
 }
 
+static enum dom_code tell_purge(struct dom_region *region, const struct dom_purge_list *purge,
+                                struct dom_error *err)
+{
+    struct dom_audit_detail details[] = {
+        {.name = DOM_SLICE_LIT("action"), .text = DOM_SLICE_LIT("compact")},
+        {.name = DOM_SLICE_LIT("region"), .text = dom_slice_str(region->name)},
+        {.name = DOM_SLICE_LIT("rows"), .integer = (int64_t)purge->num_rows, .is_integer = true},
+    };
+
+    if (purge->num_keys == 0) {
+        return dom_region_clear_purge(region, err);
+    }
+    atomic_fetch_add(&region->num_purges, 1);
+    return dom_region_append_control(region, DOM_AUDIT_PURGE, details, DOM_ARRAY_LEN(details), err);
+}
+
 enum dom_code dom_region_purge(struct dom_region *region, struct dom_error *err)
 {
     DOM_ASSERT(pthread_mutex_lock(&region->purge_lock) == 0);
@@ -126,18 +147,16 @@ enum dom_code dom_region_purge(struct dom_region *region, struct dom_error *err)
     if (taken.first_us == 0) {
         return DOM_OK;
     }
+    bool owes = atomic_load(&region->tail) > atomic_load(&region->trimmed);
     enum dom_code rc = purge_files(region, &taken, err);
     if (rc != DOM_OK) {
-        put_back(region, &taken);
+        come_again(region, &taken);
         return rc;
     }
-    atomic_fetch_add(&region->num_purges, 1);
-    struct dom_audit_detail details[] = {
-        {.name = DOM_SLICE_LIT("action"), .text = DOM_SLICE_LIT("compact")},
-        {.name = DOM_SLICE_LIT("region"), .text = dom_slice_str(region->name)},
-        {.name = DOM_SLICE_LIT("rows"), .integer = (int64_t)taken.num_rows, .is_integer = true},
-    };
-    rc = dom_region_append_control(region, DOM_AUDIT_PURGE, details, DOM_ARRAY_LEN(details), err);
+    if (owes) {
+        come_again(region, NULL); /* sealed names of deleted records are still in the outbox */
+    }
+    rc = tell_purge(region, &taken, err);
     if (rc == DOM_UNAVAILABLE) {
         rc = DOM_OK; /* stopping: the mark stays, and the next start purges again */
     }
@@ -162,13 +181,13 @@ enum dom_code dom_region_outbox_trim(struct dom_region *region, uint64_t seq,
     uint8_t from[8];
     uint8_t to[8];
 
-    if (seq <= region->trimmed) {
+    if (seq <= atomic_load(&region->trimmed)) {
         return DOM_OK;
     }
     if (!dom_db_enter(region->db)) {
         return DOM_FAIL(err, DOM_IO, "region %s: its database is not open", region->name);
     }
-    dom_put_u64be(from, region->trimmed + 1);
+    dom_put_u64be(from, atomic_load(&region->trimmed) + 1);
     dom_put_u64be(to, seq + 1);
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
     dom_db_batch_delete_range(region->db, batch, DOM_DB_OUTBOX, dom_slice_of(from, sizeof(from)),
@@ -180,7 +199,7 @@ enum dom_code dom_region_outbox_trim(struct dom_region *region, uint64_t seq,
     rocksdb_writebatch_destroy(batch);
     dom_db_leave(region->db);
     if (rc == DOM_OK) {
-        region->trimmed = seq;
+        atomic_store(&region->trimmed, seq);
     }
     return rc;
 }

@@ -115,7 +115,7 @@ struct dom_region_job {
     const struct dom_apply_item *items;
     size_t num_items;
     size_t num_bytes;    /* of the items' values, about */
-    struct dom_slice entry; /* ENTRY: an audit entry */
+    struct dom_slice entry; /* ENTRY: an audit entry; empty: none */
     bool purge_done;        /* ENTRY: it says that nothing is left to purge */
     enum dom_code code;
     void (*done)(struct dom_region_job *job);

@@ -121,7 +121,7 @@ struct dom_region {
 
     _Atomic uint64_t tail;       /* newest durable outbox entry */
     _Atomic uint64_t done_seq;   /* all targets have everything up to here */
-    uint64_t trimmed;            /* replicator's */
+    _Atomic uint64_t trimmed;    /* outbox entries removed from the database */
 
     pthread_mutex_t purge_lock;
     struct dom_purge_list purge;
@@ -146,6 +146,8 @@ struct dom_audit_detail;
 enum dom_code dom_region_append_control(struct dom_region *region, int type,
                                         const struct dom_audit_detail *details,
                                         size_t num_details, struct dom_error *err) DOM_MUST_USE;
+/* Takes the purge mark away, without an entry, and waits likewise. */
+enum dom_code dom_region_clear_purge(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 
 /* commit.c */
 void *dom_region_commit_main(void *arg);

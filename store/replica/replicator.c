@@ -372,6 +372,7 @@ static void trim(struct dom_replicator *replicator, uint64_t *wakep)
         *wakep = replicator->trim_after_us;
     }
     DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    replicator->least = least;
     replicator->done = done;
     replicator->trimmed = trimmed;
     DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
@@ -559,7 +560,7 @@ bool dom_replicator_idle(struct dom_replicator *replicator)
     DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
     uint64_t tail = dom_region_outbox_tail(replicator->home);
     bool idle = replicator->tail >= tail && replicator->waiting == NULL &&
-                replicator->trimmed >= replicator->done;
+                replicator->least >= tail && replicator->trimmed >= replicator->done;
     for (size_t i = 0; i < num_regions(replicator) && idle; i++) {
         struct dom_region *region = region_at(replicator, i);
         const struct dom_replica_target *target = &replicator->targets[i];

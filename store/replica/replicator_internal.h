@@ -39,6 +39,7 @@ struct dom_replicator {
     struct dom_store_op *waiting; /* by internal.wait_next */
     struct dom_replica_target targets[DOM_REGIONS_MAX];
     uint64_t tail;                /* newest entry that notify told of */
+    uint64_t least;               /* position of the last target, when trimming last looked */
     uint64_t done;                /* all that are to have it have everything up to here */
     uint64_t trimmed;             /* removed from the database up to here */
     unsigned turn;                /* target whose turn it is */
