@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -159,6 +160,7 @@ static enum dom_code take_file(const struct key *keys, const char *path, struct 
 {
     config_t parsed;
     char folder[PATH_MAX] = "";
+    struct stat st;
     enum dom_code rc = DOM_OK;
 
     const char *slash = strrchr(path, '/');
@@ -167,8 +169,11 @@ static enum dom_code take_file(const struct key *keys, const char *path, struct 
         folder[slash - path] = '\0';
     }
     config_init(&parsed);
-    if (access(path, R_OK) != 0) {
+    if (access(path, R_OK) != 0 || stat(path, &st) != 0) {
         rc = DOM_FAIL(err, DOM_IO, "%s: cannot be read", path);
+    } else if ((st.st_mode & S_IWOTH) != 0) {
+        rc = DOM_FAIL(err, DOM_PERMISSION, "%s has mode %04o: everybody may change it; chmod o-w it",
+                      path, (unsigned)st.st_mode & 07777U);
     } else if (config_read_file(&parsed, path) != CONFIG_TRUE) {
         rc = DOM_FAIL(err, DOM_PARSE, "%s:%d: %s", path, config_error_line(&parsed),
                       config_error_text(&parsed));

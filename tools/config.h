@@ -28,7 +28,8 @@ struct dom_config {
 };
 
 /* Reads `path`, then DOMICILE_LISTEN, DOMICILE_DATA, DOMICILE_KEYS, DOMICILE_POLICY and
- * DOMICILE_LOG. Paths in the file are taken from the folder that the file is in. Errors: IO, PARSE (file:line), INVALID. */
+ * DOMICILE_LOG. Paths in the file are taken from the folder that the file is in.
+ * Errors: IO, PERMISSION (everybody may write the file), PARSE (file:line), INVALID. */
 enum dom_code dom_config_load(struct dom_config *config, const char *path,
                               struct dom_error *err) DOM_MUST_USE;
 
