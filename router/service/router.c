@@ -278,6 +278,9 @@ enum dom_code dom_router_load_policy(struct dom_router *router, bool *changedp,
         name_finding(findings, router->options.policy_path, to);
     }
     if (rc == DOM_OK && same_bytes(router, policy)) {
+        (void)pthread_mutex_lock(&router->holder.lock);
+        router->holder.last_failure[0] = '\0'; /* the file is good again */
+        (void)pthread_mutex_unlock(&router->holder.lock);
         goto out;
     }
     if (rc == DOM_OK) {
