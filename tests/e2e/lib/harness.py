@@ -85,15 +85,26 @@ class Env:
 
     def client(self, router, service, region, extra=()):
         caller = rpc.Client(self.api, router.address, service, region, extra)
-        self.clients.append(caller)
+        self.clients.append((router, caller))
         return caller
+
+    def leave(self, router):
+        """Closes the clients of a router: one that is idle answers its farewell seconds late."""
+        for other, caller in self.clients:
+            if other is router:
+                caller.close()
+        self.clients = [(r, c) for r, c in self.clients if r is not router]
+
+    def stop(self, router):
+        self.leave(router)
+        return router.stop()
 
     def run(self, *arguments, **options):
         return subprocess.run([self.domicile, *map(str, arguments)], capture_output=True,
                               text=True, timeout=120, **options)
 
     def close(self):
-        for caller in self.clients:
+        for _, caller in self.clients:
             caller.close()
         for router in self.routers:
             if router.process.poll() is None:
