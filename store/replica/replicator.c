@@ -327,21 +327,24 @@ static uint64_t before_absent_peer(struct dom_replicator *replicator, uint64_t f
         return from;
     }
     rocksdb_iterator_t *iter = dom_db_iter(db, DOM_DB_OUTBOX);
-    uint64_t good = from;
+    uint64_t good = to;
     dom_put_u64be(key, from + 1);
-    rocksdb_iter_seek(iter, (const char *)key, sizeof(key));
-    bool stop = false;
-    while (!stop && rocksdb_iter_valid(iter)) {
+    for (rocksdb_iter_seek(iter, (const char *)key, sizeof(key)); rocksdb_iter_valid(iter);
+         rocksdb_iter_next(iter)) {
         struct dom_outbox_entry entry;
         struct dom_slice at = dom_db_iter_key(iter);
-        uint64_t seq = at.len == 8 ? dom_get_u64be(at.data) : UINT64_MAX;
-        stop = seq > to || dom_outbox_decode(&entry, dom_db_iter_value(iter), NULL) != DOM_OK ||
-               (entry.targets & absent) != 0;
-        good = stop ? good : seq;
-        rocksdb_iter_next(iter);
+        uint64_t seq = at.len == 8 ? dom_get_u64be(at.data) : from + 1;
+        if (seq > to) {
+            break;
+        }
+        if (dom_outbox_decode(&entry, dom_db_iter_value(iter), NULL) != DOM_OK ||
+            (entry.targets & absent) != 0) {
+            good = seq - 1; /* what is before it and not there was done with earlier */
+            break;
+        }
     }
-    if (!stop && dom_db_iter_check(iter, NULL) == DOM_OK) {
-        good = to;
+    if (dom_db_iter_check(iter, NULL) != DOM_OK) {
+        good = from;
     }
     rocksdb_iter_destroy(iter);
     dom_db_leave(db);
