@@ -25,6 +25,8 @@
 struct dom_policy_holder {
     pthread_mutex_t lock;
     struct dom_snapshot *current;
+    struct dom_policy *first; /* one reference, while the start opens its regions: replication that
+                               * was owed at the last stop asks before there is a `current` */
     uint64_t reloads_failed;
     char last_failure[512];
 };

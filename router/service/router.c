@@ -62,21 +62,57 @@ static void store_post(void *context, struct dom_store_op *first, struct dom_sto
     }
 }
 
+/* The policy that says where a field may lie: the one in force, or at the start the one whose
+ * regions are being opened. The caller owns a reference of each that is not NULL. */
+static void placing_policy(struct dom_router *router, struct dom_snapshot **snapshotp,
+                           struct dom_policy **policyp)
+{
+    struct dom_policy_holder *holder = &router->holder;
+
+    (void)pthread_mutex_lock(&holder->lock);
+    *snapshotp = holder->current == NULL ? NULL : dom_snapshot_ref(holder->current);
+    *policyp = dom_policy_ref(*snapshotp == NULL ? holder->first : (*snapshotp)->policy);
+    (void)pthread_mutex_unlock(&holder->lock);
+}
+
+/* By name, for as long as there is no snapshot: regions that are not open yet fall out, and the
+ * store keeps what it owes them. */
+static dom_store_set open_so_far(const struct dom_router *router, const struct dom_policy *policy,
+                                 dom_policy_set regions)
+{
+    dom_store_set out = 0;
+
+    for (dom_policy_set left = regions; left != 0; left &= left - 1) {
+        const char *name = dom_policy_region_name(policy, (dom_policy_id)__builtin_ctzll(left));
+        dom_store_region region = dom_store_find_region(router->store, dom_slice_str(name));
+        if (region != DOM_STORE_NO_REGION) {
+            out |= UINT64_C(1) << region;
+        }
+    }
+    return out;
+}
+
 static dom_store_set field_regions(void *context, struct dom_slice kind, const char *home,
                                    struct dom_slice field)
 {
     struct dom_router *router = context;
-    struct dom_snapshot *snapshot = dom_holder_get(&router->holder);
+    struct dom_snapshot *snapshot = NULL;
+    struct dom_policy *policy = NULL;
     dom_store_set regions = 0;
 
-    dom_policy_id kind_id = dom_policy_find_kind(snapshot->policy, kind);
-    dom_policy_id home_id = dom_policy_find_country(snapshot->policy, dom_slice_str(home));
-    const struct dom_policy_placement *placement = dom_policy_place(
-        snapshot->policy, kind_id, home_id, dom_clock_wall_ms(router->clock));
+    placing_policy(router, &snapshot, &policy);
+    dom_policy_id kind_id = dom_policy_find_kind(policy, kind);
+    dom_policy_id home_id = dom_policy_find_country(policy, dom_slice_str(home));
+    const struct dom_policy_placement *placement =
+        dom_policy_place(policy, kind_id, home_id, dom_clock_wall_ms(router->clock));
     if (placement != NULL) {
-        dom_policy_id data_class = dom_access_field_class(snapshot, kind_id, field);
-        regions = dom_snapshot_to_store(snapshot, placement->regions[data_class]);
+        dom_policy_id data_class = DOM_POLICY_NONE;
+        (void)dom_policy_field_class(policy, kind_id, field, &data_class);
+        dom_policy_set allowed = placement->regions[data_class];
+        regions = snapshot != NULL ? dom_snapshot_to_store(snapshot, allowed)
+                                   : open_so_far(router, policy, allowed);
     }
+    dom_policy_unref(policy);
     dom_snapshot_unref(snapshot);
     return regions;
 }
@@ -186,6 +222,11 @@ static void announce_policy(struct dom_router *router, const struct dom_snapshot
 static enum dom_code open_regions(struct dom_router *router, const struct dom_policy *policy,
                                   struct dom_error *err)
 {
+    (void)pthread_mutex_lock(&router->holder.lock);
+    if (router->holder.current == NULL) {
+        router->holder.first = dom_policy_ref(policy);
+    }
+    (void)pthread_mutex_unlock(&router->holder.lock);
     for (size_t i = 0; i < dom_policy_num_regions(policy); i++) {
         dom_store_region region = DOM_STORE_NO_REGION;
         const char *name = dom_policy_region_name(policy, (dom_policy_id)i);
@@ -218,10 +259,13 @@ static void put_in_force(struct dom_router *router, struct dom_snapshot *snapsho
 
     (void)pthread_mutex_lock(&holder->lock);
     struct dom_snapshot *old = holder->current;
+    struct dom_policy *first = holder->first;
     holder->current = snapshot;
+    holder->first = NULL;
     holder->last_failure[0] = '\0';
     (void)pthread_mutex_unlock(&holder->lock);
     dom_snapshot_unref(old);
+    dom_policy_unref(first);
 }
 
 static bool same_bytes(struct dom_router *router, const struct dom_policy *policy)
