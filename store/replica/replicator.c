@@ -142,6 +142,7 @@ static void shipment_done(struct dom_region_job *job)
 
     DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
     target->in_flight = false;
+    replicator->events++;
     if (job->code == DOM_OK) {
         advance_target(replicator, target, target->ships_to);
     } else {
@@ -245,13 +246,56 @@ static bool any_in_flight(const struct dom_replicator *replicator)
     return false;
 }
 
+/* The lock is held. False when the time came first. */
+static bool wait_until(struct dom_replicator *replicator, uint64_t until)
+{
+    if (until == UINT64_MAX) {
+        DOM_ASSERT(pthread_cond_wait(&replicator->wake, &replicator->lock) == 0);
+        return true;
+    }
+    struct timespec at = {.tv_sec = (time_t)(until / 1000000),
+                          .tv_nsec = (long)(until % 1000000) * 1000};
+    return pthread_cond_timedwait(&replicator->wake, &replicator->lock, &at) != ETIMEDOUT;
+}
+
+/* When an operation that waits runs out of time. The lock is held. */
+static uint64_t next_deadline(const struct dom_replicator *replicator)
+{
+    uint64_t clock_now = dom_clock_monotonic_us(replicator->host->options.clock);
+    uint64_t now = now_us();
+    uint64_t wake = UINT64_MAX;
+
+    for (const struct dom_store_op *op = replicator->waiting; op != NULL;
+         op = op->internal.wait_next) {
+        if (op->deadline_us != UINT64_MAX) {
+            uint64_t left = op->deadline_us > clock_now ? op->deadline_us - clock_now : 0;
+            wake = now + left < wake ? now + left : wake;
+        }
+    }
+    return wake;
+}
+
+/* Until every target of the round has answered. Meanwhile operations are given back as soon as
+ * theirs have, or their time is over. */
 static void await_shipments(struct dom_replicator *replicator)
 {
-    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
-    while (any_in_flight(replicator)) {
-        DOM_ASSERT(pthread_cond_wait(&replicator->wake, &replicator->lock) == 0);
+    bool flying = true;
+
+    while (flying) {
+        struct dom_store_op *last = NULL;
+        DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+        struct dom_store_op *first = take_finished(replicator, false, &last);
+        uint64_t seen = replicator->events;
+        flying = any_in_flight(replicator);
+        bool in_time = true;
+        while (first == NULL && flying && in_time && replicator->events == seen) {
+            in_time = wait_until(replicator, next_deadline(replicator));
+        }
+        DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+        if (first != NULL) {
+            replicator->host->options.post(replicator->host->options.context, first, last);
+        }
     }
-    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
 }
 
 static void run_failed(struct dom_replicator *replicator, dom_store_set ready, enum dom_code rc,
@@ -407,21 +451,13 @@ static bool has_unknown(const struct dom_replicator *replicator)
 /* When something is to be done without anybody's call. The lock is held. */
 static uint64_t next_wake(const struct dom_replicator *replicator, uint64_t wake)
 {
-    uint64_t clock_now = dom_clock_monotonic_us(replicator->host->options.clock);
-    uint64_t now = now_us();
-
     for (size_t i = 0; i < num_regions(replicator); i++) {
         const struct dom_replica_target *target = &replicator->targets[i];
         if (target->retry_us > 0 && (!target->known || target->position < replicator->tail)) {
             lower(&wake, target->retry_us);
         }
     }
-    for (const struct dom_store_op *op = replicator->waiting; op != NULL;
-         op = op->internal.wait_next) {
-        if (op->deadline_us != UINT64_MAX) {
-            lower(&wake, now + (op->deadline_us > clock_now ? op->deadline_us - clock_now : 0));
-        }
-    }
+    lower(&wake, next_deadline(replicator));
     return wake;
 }
 
@@ -441,14 +477,7 @@ static dom_store_set wait_for_round(struct dom_replicator *replicator, uint64_t 
         if (ready != 0) {
             break;
         }
-        uint64_t until = next_wake(replicator, wake);
-        if (until == UINT64_MAX) {
-            DOM_ASSERT(pthread_cond_wait(&replicator->wake, &replicator->lock) == 0);
-            continue;
-        }
-        struct timespec at = {.tv_sec = (time_t)(until / 1000000),
-                              .tv_nsec = (long)(until % 1000000) * 1000};
-        if (pthread_cond_timedwait(&replicator->wake, &replicator->lock, &at) == ETIMEDOUT) {
+        if (!wait_until(replicator, next_wake(replicator, wake))) {
             break;
         }
     }
@@ -548,6 +577,7 @@ void dom_replicator_notify(struct dom_replicator *replicator, struct dom_store_o
         }
     }
     replicator->tail = tail;
+    replicator->events++;
     while (sync != NULL) {
         struct dom_store_op *next = sync->internal.wait_next;
         sync->internal.wait_next = replicator->waiting;

@@ -37,6 +37,7 @@ struct dom_replicator {
     bool started;
     pthread_t thread;
     struct dom_store_op *waiting; /* by internal.wait_next */
+    uint64_t events;              /* shipments done and calls so far */
     struct dom_replica_target targets[DOM_REGIONS_MAX];
     uint64_t tail;                /* newest entry that notify told of */
     uint64_t least;               /* position of the last target, when trimming last looked */

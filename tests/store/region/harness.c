@@ -17,6 +17,13 @@ static void post(void *context, struct dom_store_op *first, struct dom_store_op 
 
     (void)last;
     assert_int_equal(pthread_mutex_lock(&h->lock), 0);
+    if (h->hold != 0 && h->hold == first->region + 1) {
+        h->held++;
+        assert_int_equal(pthread_cond_broadcast(&h->wake), 0);
+        while (h->hold != 0) {
+            assert_int_equal(pthread_cond_wait(&h->wake, &h->lock), 0);
+        }
+    }
     while (first != NULL) {
         struct dom_store_op *next = first->next;
         *(bool *)first->owner = true;

@@ -29,6 +29,8 @@ struct harness {
      * '0'..'7': that region number. */
     pthread_mutex_t lock;
     pthread_cond_t wake;
+    int hold;       /* region + 1 whose commit thread is held in post; 0: none */
+    int held;       /* times it was */
     int audit_down; /* times told */
     int audit_up;
 };

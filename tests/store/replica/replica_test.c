@@ -194,6 +194,56 @@ static void waiting_for_others_must_be_asked_for(void **state)
     assert_int_equal(harness_run(h, &spec), DOM_INVALID);
 }
 
+static void set_hold(struct harness *h, int hold)
+{
+    assert_int_equal(pthread_mutex_lock(&h->lock), 0);
+    h->hold = hold;
+    assert_int_equal(pthread_cond_broadcast(&h->wake), 0);
+    assert_int_equal(pthread_mutex_unlock(&h->lock), 0);
+}
+
+/* Region 2's commit thread stands still: nobody else may. */
+static void slow_target_holds_up_nobody_else(void **state)
+{
+    struct harness *h = *state;
+    struct op_spec held;
+    struct op_spec spec;
+    bool done = false;
+
+    harness_open(h, 3);
+    set_hold(h, 3);
+    op_append(&held, 2, "entry");
+    held.op.owner = &done;
+    assert_int_equal(dom_store_submit(h->store, &held.op, &h->err), DOM_OK);
+    assert_int_equal(pthread_mutex_lock(&h->lock), 0);
+    while (h->held == 0) {
+        assert_int_equal(pthread_cond_wait(&h->wake, &h->lock), 0);
+    }
+    assert_int_equal(pthread_mutex_unlock(&h->lock), 0);
+    op_put(&spec, 0, "ann", "p=1", NULL);
+    spec.op.targets = 2 | 4;
+    spec.op.sync = 2;
+    assert_int_equal(harness_run(h, &spec), DOM_OK);
+    assert_string_equal(harness_field(h, 1, "ann", "p"), "1");
+    assert_true(dom_store_staleness_ms(h->store, 0, 2) > 0 ||
+                harness_field(h, 2, "ann", "p") == NULL);
+    /* who waits for the slow one waits until its deadline, and is told what holds */
+    op_put(&spec, 0, "ann", "p=2", NULL);
+    spec.op.targets = 2 | 4;
+    spec.op.sync = 4;
+    spec.op.deadline_us = dom_clock_monotonic_us(dom_clock_system()) + 100000;
+    assert_int_equal(harness_run(h, &spec), DOM_DEADLINE);
+    assert_non_null(strstr(spec.op.message, "written at home"));
+    assert_int_equal(spec.op.version, 2);
+    assert_string_equal(harness_field(h, 0, "ann", "p"), "2");
+    assert_null(harness_field(h, 2, "ann", "p"));
+    set_hold(h, 0);
+    harness_settle(h);
+    assert_true(done);
+    assert_string_equal(harness_field(h, 2, "ann", "p"), "2");
+    assert_int_equal(dom_store_staleness_ms(h->store, 0, 2), 0);
+}
+
 static void staleness_is_told(void **state)
 {
     struct harness *h = *state;
@@ -446,6 +496,7 @@ int main(void)
         T(deletes_reach_every_copy),
         T(sync_targets_have_it_before_the_answer),
         T(waiting_for_others_must_be_asked_for),
+        T(slow_target_holds_up_nobody_else),
         T(staleness_is_told),
         T(unsent_work_survives_a_restart),
         T(absent_region_gets_its_part_later),
