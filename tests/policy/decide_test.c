@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -212,13 +213,11 @@ static void a_forbid_beats_a_permit_whatever_the_order(void **unused)
     (void)unused;
     static const char *const forbid =
         "{ id = \"f\"; effect = \"forbid\"; classes = (\"public\"); to = (\"west\"); }";
-    char first[256] = "rules = ( ";
+    char first[256];
     char last[256];
 
-    strcat(first, forbid);
-    strcat(first, ", ");
-    strcpy(last, "classes = (\"location\"); }, ");
-    strcat(last, forbid);
+    (void)snprintf(first, sizeof(first), "rules = ( %s, ", forbid);
+    (void)snprintf(last, sizeof(last), "classes = (\"location\"); }, %s", forbid);
     for (int i = 0; i < 2; i++) {
         struct dom_policy *policy =
             i == 0 ? test_load("rules = (", first) : test_load("classes = (\"location\"); }", last);
@@ -281,13 +280,14 @@ static void a_delete_carries_no_value_to_change_but_needs_every_permit(void **un
 /* A second permit of the same classes, with the given obligations. */
 static struct dom_policy *with_second(const char *obligations)
 {
-    char with[600] = "rules = ( { id = \"second\"; effect = \"permit\"; ops = (\"*\"); home = "
-                     "(\"*\"); to = (\"*\"); kinds = (\"*\"); classes = (\"identifier\", "
-                     "\"public\"); purposes = (\"*\"); services = (\"*\"); basis = \"scc\"; "
-                     "obligations = ( ";
+    char with[600];
 
-    strcat(with, obligations);
-    strcat(with, " ); }, ");
+    (void)snprintf(with, sizeof(with),
+                   "rules = ( { id = \"second\"; effect = \"permit\"; ops = (\"*\"); home = "
+                   "(\"*\"); to = (\"*\"); kinds = (\"*\"); classes = (\"identifier\", "
+                   "\"public\"); purposes = (\"*\"); services = (\"*\"); basis = \"scc\"; "
+                   "obligations = ( %s ); }, ",
+                   obligations);
     return test_load("rules = (", with);
 }
 
