@@ -15,11 +15,11 @@
 #include "store/region/region_internal.h"
 
 #define ARENA_FIRST_BYTES (128U << 10)
-#define BACKOFF_FIRST_US UINT64_C(100000)
-#define BACKOFF_LAST_US UINT64_C(5000000)
-#define PROBE_BYTES (64U << 10)
-#define GATHER_GROUP_MIN 8U /* operations in the last group: below, nobody waits for company */
-#define GATHER_US 200U
+#define BACKOFF_FIRST_US  UINT64_C(100000)
+#define BACKOFF_LAST_US   UINT64_C(5000000)
+#define PROBE_BYTES       (64U << 10)
+#define GATHER_GROUP_MIN  8U /* operations in the last group: below, nobody waits for company */
+#define GATHER_US         200U
 
 /* ---- the group ---------------------------------------------------------------------------- */
 
@@ -32,8 +32,7 @@ void dom_group_init(struct dom_group *group)
     group->used_requests = calloc(DOM_OVERLAY_SLOTS, sizeof(*group->used_requests));
     DOM_ASSERT(group->arena_first != NULL && group->rows != NULL && group->requests != NULL);
     DOM_ASSERT(group->used_rows != NULL && group->used_requests != NULL);
-    dom_arena_init(&group->arena, group->arena_first, ARENA_FIRST_BYTES,
-                   DOM_GROUP_ARENA_BYTES_MAX);
+    dom_arena_init(&group->arena, group->arena_first, ARENA_FIRST_BYTES, DOM_GROUP_ARENA_BYTES_MAX);
     group->batch = rocksdb_writebatch_create();
     group->next_seq = 1;
 }
@@ -108,8 +107,7 @@ static void refuse(struct dom_store_op *op, enum dom_code code, const char *mess
 
 static struct timespec monotonic_at(uint64_t us)
 {
-    struct timespec at = {.tv_sec = (time_t)(us / 1000000),
-                          .tv_nsec = (long)(us % 1000000) * 1000};
+    struct timespec at = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
 
     return at;
 }
@@ -145,7 +143,8 @@ static void take_group(struct dom_region *region, struct dom_store_op **opsp)
     }
     region->group.jobs = NULL;
     region->group.jobs_last = NULL;
-    while (region->first_job != NULL && items + region->first_job->num_items <= DOM_GROUP_ITEMS_MAX &&
+    while (region->first_job != NULL &&
+           items + region->first_job->num_items <= DOM_GROUP_ITEMS_MAX &&
            (bytes < DOM_COMMIT_GROUP_BYTES_MAX || items == 0)) {
         struct dom_region_job *job = region->first_job;
         region->first_job = job->next;

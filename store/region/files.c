@@ -76,8 +76,7 @@ static enum dom_code check_format_file(const struct dom_region *region, bool has
     } else if (has_data) {
         rc = DOM_FAIL(err, DOM_FORMAT, "%s is missing, but the folder holds a database", path);
     } else {
-        dom_buffer_printf(&text, "domicile-store %u\nregion %s\n", DOM_STORE_FORMAT,
-                          region->name);
+        dom_buffer_printf(&text, "domicile-store %u\nregion %s\n", DOM_STORE_FORMAT, region->name);
         rc = dom_file_write_atomic(path, dom_buffer_slice(&text), 0600, err);
     }
     dom_buffer_cleanup(&text);
@@ -270,8 +269,8 @@ enum dom_code dom_region_clear_purge(struct dom_region *region, struct dom_error
 }
 
 enum dom_code dom_region_append_control(struct dom_region *region, int type,
-                                        const struct dom_audit_detail *details,
-                                        size_t num_details, struct dom_error *err)
+                                        const struct dom_audit_detail *details, size_t num_details,
+                                        struct dom_error *err)
 {
     char host[256] = "";
     uint8_t random[10];
