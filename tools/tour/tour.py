@@ -83,10 +83,15 @@ class Router:
         )
         deadline = time.monotonic() + seconds
         while True:
-            now = caller.call("domicile.v1.AuditService/GetCheckpoint", region=region)
-            if now.size >= size:
+            try:
+                now = caller.call("domicile.v1.AuditService/GetCheckpoint", region=region).size
+            except rpc.Failure as failure:
+                if failure.code != "NOT_FOUND":
+                    raise
+                now = 0  # a new log: its first checkpoint comes within a second
+            if now >= size:
                 caller.close()
-                return now.size
+                return now
             if time.monotonic() > deadline:
                 raise RuntimeError("no checkpoint covers %s within %d s" % (region, seconds))
             time.sleep(0.05)

@@ -112,7 +112,10 @@ class Env:
                 router.process.wait()
             router.process.stdout.close()
             router.log.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        if os.environ.get("DOMICILE_KEEP"):
+            print("# kept: " + self.scratch)
+        else:
+            shutil.rmtree(self.scratch, ignore_errors=True)
 
 
 class Suite:
