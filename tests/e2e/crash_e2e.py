@@ -279,6 +279,36 @@ def _(env):
             equal(done.returncode, 0, "audit verify --old of %s: %s" % (region, done.stdout))
 
 
+@suite.check("these checks see a lost write, a lost entry and a log gone back")
+def _(env):
+    router = env.router_now
+    record = next(r for group in env.records.values() for r in group
+                  if r.acked and r.acked[1] is not None)
+    known = record.acked
+
+    def must_fail(action, what):
+        try:
+            action()
+        except AssertionError:
+            return
+        raise RuntimeError("nobody missed " + what)
+
+    for wrong in ((known[0] + 1, known[1] + 1), (known[0] + 1, known[1]), (known[0], known[1] - 1)):
+        record.acked = wrong
+        must_fail(lambda: check_record(env, router, record), "write %s" % (wrong,))
+    record.acked = known
+    check_record(env, router, record)
+    receipts = env.receipts["eu-north-1"]
+    for wrong in ((1 << 40, b"x" * 32), (receipts[0][0], b"x" * 32)):
+        receipts.append(wrong)
+        must_fail(lambda: check_logs(env, router), "entry %d" % wrong[0])
+        receipts.pop()
+    kept = env.checkpoints["eu-north-1"]
+    kept.append(env.checkpoints["eu-west-1"][-1])
+    must_fail(lambda: check_logs(env, router), "a checkpoint of another log")
+    kept.pop()
+
+
 @suite.check("after the last round it stops cleanly")
 def _(env):
     equal(env.stop(env.router_now), 0, "exit code")
