@@ -354,7 +354,8 @@ static void bound_answer(struct gather *gather)
     for (size_t i = 0; i < gather->num_results; i++) {
         struct dom_read_result *result = &gather->results[i];
         size_t more = result->body.len + 256;
-        if (total + more <= DOM_MESSAGE_BYTES_MAX) {
+        if (result->code != DOM_OK || total + more <= DOM_MESSAGE_BYTES_MAX) {
+            /* A refusal is small, and a denial must keep its entry. */
             total += more;
             continue;
         }
