@@ -542,6 +542,7 @@ void dom_router_destroy(struct dom_router *router)
     dom_store_destroy(router->store);
     dom_rpc_server_destroy(router->server);
     dom_snapshot_unref(router->holder.current);
+    dom_policy_unref(router->holder.first); /* of a start that failed */
     dom_limit_table_cleanup(&router->limits);
     dom_buffer_cleanup(&router->scratch);
     dom_buffer_cleanup(&router->scratch2);
