@@ -26,7 +26,7 @@ static const char s_help[] =
     "    loopback in a closed loop. Each figure is the median of interleaved\n"
     "    pairs of runs: a raw unary echo, then the operation. R is the server CPU\n"
     "    of the echo per request; `x R` is what a record costs as a multiple of it.\n"
-    "    Scenarios: get, put, put-2, get-abroad, batch-100.\n"
+    "    Scenarios: get, put, put-2, get-abroad, get-limited, batch-100.\n"
     "\n"
     "    policy, audit and store measure in this process: nanoseconds per decision,\n"
     "    entries appended and verified per second, rows read and written.\n"

@@ -188,7 +188,7 @@ static void serve(struct dom_rpc_call *call)
     }
     call->bound->method.handler(call, call->bound->context);
     /* Still there, even if finished: its last batch completes on this thread, later. */
-    DOM_ASSERT(call->finished || call->async);
+    DOM_ASSERT(call->finished || call->async || call->held);
 }
 
 static void on_new(struct dom_rpc_op *op, bool ok)
@@ -279,6 +279,13 @@ void dom_rpc_call_go_async(struct dom_rpc_call *call)
     op.op = GRPC_OP_RECV_CLOSE_ON_SERVER;
     op.data.recv_close_on_server.cancelled = &call->close_cancelled;
     dom_rpc_call_start(call, &op, 1, &call->on_close);
+}
+
+void dom_rpc_call_hold(struct dom_rpc_call *call)
+{
+    DOM_CHECK_MAGIC(call, DOM_RPC_CALL_MAGIC);
+    DOM_ASSERT(!call->finished);
+    call->held = true;
 }
 
 uint8_t *dom_rpc_call_reply_alloc(struct dom_rpc_call *call, size_t len)

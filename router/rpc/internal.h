@@ -138,6 +138,7 @@ struct dom_rpc_call {
     atomic_bool cancelled;
     bool counted; /* in in_flight (or the built-in count) */
     bool async;
+    bool held; /* finished later, but not watched */
     bool finished;
     bool started_reply; /* initial metadata is on its way */
     bool sending;       /* a message is */
