@@ -24,6 +24,10 @@ static void fill_actor(struct dom_audit_event *event, const struct dom_access *a
     event->actor.id = access->caller->subject;
     event->actor.region = access->caller->region_name;
     event->actor.country = str(dom_policy_country_name(policy, access->caller->country));
+    event->actor.cert_serial = access->caller->cert_serial;
+    event->actor.cert_key = access->caller->cert_key;
+    event->claim.region = access->caller->claimed_region;
+    event->claim.service = access->caller->claimed_service;
     event->purpose = str(dom_policy_purpose_name(policy, access->request.purpose));
 }
 

@@ -31,11 +31,26 @@ const struct dom_rpc_identity *dom_rpc_call_identity(const struct dom_rpc_call *
 
     DOM_CHECK_MAGIC(call, DOM_RPC_CALL_MAGIC);
     if (cache->identity_state == DOM_RPC_IDENTITY_UNASKED) {
-        cache->identity_state = cache->server->identity->identify(cache, &cache->identity)
+        cache->identity_fault = cache->server->identity->identify(cache, &cache->identity);
+        cache->identity_state = cache->identity_fault == DOM_RPC_FAULT_NONE
                                     ? DOM_RPC_IDENTITY_KNOWN
                                     : DOM_RPC_IDENTITY_NONE;
     }
     return cache->identity_state == DOM_RPC_IDENTITY_KNOWN ? &cache->identity : NULL;
+}
+
+enum dom_rpc_fault dom_rpc_call_identity_fault(const struct dom_rpc_call *call,
+                                               const struct dom_rpc_identity **identityp)
+{
+    (void)dom_rpc_call_identity(call);
+    *identityp = &call->identity;
+    return call->identity_fault;
+}
+
+const char *dom_rpc_call_path(const struct dom_rpc_call *call)
+{
+    DOM_CHECK_MAGIC(call, DOM_RPC_CALL_MAGIC);
+    return call->bound->method.path;
 }
 
 struct dom_slice dom_rpc_call_metadata(const struct dom_rpc_call *call, const char *key)

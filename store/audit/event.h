@@ -99,7 +99,9 @@ struct dom_audit_detail {
     bool is_integer;
 };
 
-struct dom_audit_actor { /* who asked, proven by its certificate */
+struct dom_audit_actor { /* who asked */
+    struct dom_slice cert_key;    /* cert.key: SHA-256 of the public key (SPKI), 64 hex digits */
+    struct dom_slice cert_serial; /* cert.serial: lower-case hex; both or neither */
     struct dom_slice country, entity, id, region, type, user; /* user: keyed hash; id: service */
 };
 struct dom_audit_basis {
