@@ -235,6 +235,12 @@ enum dom_code dom_pki_make_ca(const char *folder, const char *trust_domain, unsi
     return rc;
 }
 
+/* Readable memory; an empty file has none of its own, and OpenSSL would refuse that. */
+static BIO *open_pem(const struct dom_buffer *pem)
+{
+    return BIO_new_mem_buf(pem->len == 0 ? "" : (const char *)pem->data, (int)pem->len);
+}
+
 /* ---- the CA from its folder ------------------------------------------------------------- */
 
 static void ca_cleanup(struct ca *ca)
@@ -279,7 +285,7 @@ static enum dom_code read_ca(struct ca *ca, const char *folder, struct dom_error
     if (rc != DOM_OK) {
         goto out;
     }
-    BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
+    BIO *bio = open_pem(&pem);
     ca->cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
     (void)BIO_free(bio);
     if (ca->cert == NULL) {
@@ -295,7 +301,7 @@ static enum dom_code read_ca(struct ca *ca, const char *folder, struct dom_error
     if (rc != DOM_OK) {
         goto out;
     }
-    bio = BIO_new_mem_buf(pem.data, (int)pem.len);
+    bio = open_pem(&pem);
     ca->key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
     (void)BIO_free(bio);
     if (ca->key == NULL || X509_check_private_key(ca->cert, ca->key) != 1) {
@@ -418,7 +424,7 @@ static enum dom_code read_crl(X509_CRL **crlp, const char *folder, struct dom_er
     path_in(path, folder, "crl.pem");
     enum dom_code rc = dom_file_read(&pem, path, CRL_BYTES_MAX, err);
     if (rc == DOM_OK) {
-        BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
+        BIO *bio = open_pem(&pem);
         *crlp = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL);
         (void)BIO_free(bio);
         if (*crlp == NULL) {
@@ -534,7 +540,7 @@ enum dom_code dom_pki_show(const char *path, struct dom_buffer *out, struct dom_
 
     enum dom_code rc = dom_file_read(&pem, path, PEM_BYTES_MAX, err);
     if (rc == DOM_OK) {
-        BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
+        BIO *bio = open_pem(&pem);
         while ((cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
             if (num++ > 0) {
                 dom_buffer_append_str(out, "\n");

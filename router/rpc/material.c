@@ -70,6 +70,12 @@ void dom_tls_material_unref(struct dom_tls_material *material)
     }
 }
 
+/* Readable memory; an empty file has none of its own, and OpenSSL would refuse that. */
+static BIO *open_pem(const struct dom_buffer *pem)
+{
+    return BIO_new_mem_buf(pem->len == 0 ? "" : (const char *)pem->data, (int)pem->len);
+}
+
 static size_t count_begins(const struct dom_buffer *pem)
 {
     static const char begin[] = "-----BEGIN";
@@ -86,7 +92,7 @@ static size_t count_begins(const struct dom_buffer *pem)
 static enum dom_code read_certificates(STACK_OF(X509) * out, const struct dom_buffer *pem,
                                        const char *path, struct dom_error *err)
 {
-    BIO *bio = BIO_new_mem_buf(pem->data, (int)pem->len);
+    BIO *bio = open_pem(pem);
     X509 *cert = NULL;
 
     DOM_ASSERT(bio != NULL);
@@ -131,7 +137,7 @@ static enum dom_code take_pair(struct dom_tls *tls, struct dom_tls_material *mat
     if (rc != DOM_OK) {
         goto out;
     }
-    BIO *bio = BIO_new_mem_buf(material->key_pem.data, (int)material->key_pem.len);
+    BIO *bio = open_pem(&material->key_pem);
     DOM_ASSERT(bio != NULL);
     key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
     (void)BIO_free(bio);
@@ -178,7 +184,7 @@ static enum dom_code take_crls(struct dom_tls *tls, struct dom_tls_material *mat
     if (rc != DOM_OK) {
         return rc;
     }
-    BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
+    BIO *bio = open_pem(&pem);
     DOM_ASSERT(bio != NULL);
     while ((crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL)) != NULL) {
         DOM_ASSERT(sk_X509_CRL_push(material->crls, crl) > 0);
