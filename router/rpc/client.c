@@ -34,6 +34,31 @@ static grpc_arg int_arg(const char *key, int value)
     return arg;
 }
 
+#define SESSIONS_MAX 64U
+
+struct dom_rpc_sessions {
+    grpc_ssl_session_cache *cache;
+};
+
+struct dom_rpc_sessions *dom_rpc_sessions_new(void)
+{
+    struct dom_rpc_sessions *sessions = calloc(1, sizeof(*sessions));
+
+    DOM_ASSERT(sessions != NULL);
+    dom_rpc_library_ref();
+    sessions->cache = grpc_ssl_session_cache_create_lru(SESSIONS_MAX);
+    return sessions;
+}
+
+void dom_rpc_sessions_destroy(struct dom_rpc_sessions *sessions)
+{
+    if (sessions != NULL) {
+        grpc_ssl_session_cache_destroy(sessions->cache);
+        free(sessions);
+        dom_rpc_library_unref();
+    }
+}
+
 static enum dom_code read_pem(struct dom_buffer *out, const char *path, bool secret,
                               struct dom_error *err)
 {
@@ -106,8 +131,8 @@ grpc_channel *dom_rpc_client_channel(const char *target, grpc_channel_credential
                                  .key = (char *)(uintptr_t)GRPC_SSL_TARGET_NAME_OVERRIDE_ARG,
                                  .value.string = (char *)(uintptr_t)tls->server_name};
     }
-    if (tls != NULL && tls->session_cache != NULL) {
-        args[num++] = grpc_ssl_session_cache_create_channel_arg(tls->session_cache);
+    if (tls != NULL && tls->sessions != NULL) {
+        args[num++] = grpc_ssl_session_cache_create_channel_arg(tls->sessions->cache);
     }
     DOM_ASSERT(num <= DOM_ARRAY_LEN(args));
     grpc_channel_args all = {.num_args = num, .args = args};

@@ -21,6 +21,11 @@ struct dom_rpc_metadata {
     const char *value;
 };
 
+/* TLS sessions that later connections may resume. Made before, destroyed after the clients. */
+struct dom_rpc_sessions;
+struct dom_rpc_sessions *dom_rpc_sessions_new(void);
+void dom_rpc_sessions_destroy(struct dom_rpc_sessions *sessions);
+
 /* Who we are and whom we trust; files in PEM, read when the client is made. */
 struct dom_rpc_client_tls {
     const char *cert;        /* our chain, leaf first */
@@ -28,7 +33,7 @@ struct dom_rpc_client_tls {
     const char *ca;          /* who may have issued the server's certificate */
     const char *server_name; /* the name that the server's certificate must have; NULL: the host
                               * of the target */
-    void *session_cache;     /* grpc_ssl_session_cache of the caller; NULL: no resumption */
+    struct dom_rpc_sessions *sessions; /* NULL: every connection begins anew */
 };
 
 struct dom_rpc_client_options {
