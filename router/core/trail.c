@@ -86,8 +86,9 @@ static void fill_transfer(struct draft *draft, const struct dom_trail *trail,
         str(dom_policy_country_name(policy, access->caller->country));
     bool inward = access->request.op == DOM_OP_WRITE || access->request.op == DOM_OP_DELETE;
 
-    transfer->method =
-        access->request.crosses ? DOM_SLICE_LIT("grpc") : DOM_SLICE_LIT("replication");
+    struct dom_slice wire = access->caller->cert_serial.len > 0 ? DOM_SLICE_LIT("grpc+tls1.3")
+                                                               : DOM_SLICE_LIT("grpc");
+    transfer->method = access->request.crosses ? wire : DOM_SLICE_LIT("replication");
     if (access->request.crosses) {
         transfer->from = inward ? there_country : here_country;
         transfer->from_region = inward ? there : here;

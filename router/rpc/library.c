@@ -117,6 +117,10 @@ void dom_rpc_library_ref(void)
 {
     (void)pthread_once(&s_once, once);
     grpc_init();
+    if (gpr_should_log(GPR_LOG_SEVERITY_ERROR) == 0) {
+        /* GRPC_VERBOSITY=NONE would also silence what the refused handshakes are counted by. */
+        gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+    }
 }
 
 void dom_rpc_library_unref(void)

@@ -12,6 +12,7 @@
 #define MIN_PING_INTERVAL_MS 10000 /* peers may ping this often; faster gets GOAWAY */
 #define KEEPALIVE_MS 60000         /* how a dead peer is noticed */
 #define KEEPALIVE_TIMEOUT_MS 20000
+#define HANDSHAKE_TIMEOUT_MS 10000 /* who connects and says nothing is let go */
 #define HEALTH_NAME_BYTES_MAX 128U
 
 /* ---- start ------------------------------------------------------------------------------ */
@@ -45,6 +46,7 @@ static grpc_server *create_server(const struct dom_rpc_server_options *options)
     args[n++] = int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     args[n++] = int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS);
     args[n++] = int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS);
+    args[n++] = int_arg(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS);
     if (options->connection_age_ms_max > 0) {
         args[n++] = int_arg(GRPC_ARG_MAX_CONNECTION_AGE_MS, options->connection_age_ms_max);
         args[n++] = int_arg(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, options->drain_grace_ms);

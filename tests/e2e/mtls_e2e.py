@@ -273,6 +273,23 @@ def _(env):
                what="counting")
 
 
+@suite.check("openssl s_client: a session is resumed")
+def _(env):
+    folder = env.pki.issue("room-service", "eu-central-1")
+    session = os.path.join(env.scratch, "session.pem")
+
+    def dial(option):
+        # The ticket comes after the handshake: it is waited for until the end of input.
+        done = subprocess.run(
+            "sleep 0.5 | openssl s_client -connect %s -CAfile %s/bundle.pem -alpn h2 -cert "
+            "%s/svid.pem -key %s/svid_key.pem %s %s" % (env.main.address, folder, folder, folder,
+                                                       option, session),
+            shell=True, capture_output=True, timeout=20)
+        return done.stdout.decode(errors="replace")
+    true("New, TLSv1.3" in dial("-sess_out"), "no first session")
+    true("Reused, TLSv1.3" in dial("-sess_in"), "not resumed")
+
+
 @suite.check("plain text to the TLS port is refused, counted, and logged once a second")
 def _(env):
     before = env.main.metric("domicile_tls_handshakes_refused_total")
@@ -495,6 +512,25 @@ def _(env):
             f.write(base + text + "\n")
         done = env.run("serve", "--config", path, "--check")
         true(done.returncode == 1 and words in done.stderr, "%s: %s" % (text, done.stderr))
+
+
+@suite.check("SPIRE's file names are taken as they are")
+def _(env):
+    own = env.pki.issue("router", "any", "router")
+    for names in (("svid.pem", "svid_key.pem", "bundle.pem"),
+                  ("svid.pem", "svid_key.pem", "svid_bundle.pem"),
+                  ("svid.pem", "svid.key", "bundle.pem"),
+                  ("svid.0.pem", "svid.0.key", "bundle.0.pem")):
+        folder = env.folder("spire-" + "-".join(names))
+        for name, old in zip(names, ("svid.pem", "svid_key.pem", "bundle.pem")):
+            shutil.copy(os.path.join(own, old), os.path.join(folder, name))
+        path = os.path.join(folder, "c.cfg")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write('listen = "127.0.0.1:0"; data = "%s"; policy = "%s"; log = "warn";\n'
+                    'identity = "mtls"; tls = { dir = "."; trust_domain = "tour.example"; };\n'
+                    % (env.folder("spire-data"), POLICY))
+        done = env.run("serve", "--config", path, "--check")
+        equal((done.returncode, done.stderr), (0, ""), "serve --check with %s" % (names,))
 
 
 @suite.check("pki refuses what would not be a name, and never writes over a CA")

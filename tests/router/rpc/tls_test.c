@@ -73,8 +73,10 @@ static void world_end(struct world *w)
 }
 
 /* Writes the caller's files under `name` and makes a client of them. */
-static struct dom_rpc_client *client_of(struct world *w, const struct cert *cert,
-                                        const struct cert *const *chain, const char *name)
+static struct dom_rpc_client *resuming_client_of(struct world *w, const struct cert *cert,
+                                                 const struct cert *const *chain,
+                                                 const char *name,
+                                                 struct dom_rpc_sessions *sessions)
 {
     char pem[160];
     char key[160];
@@ -87,7 +89,8 @@ static struct dom_rpc_client *client_of(struct world *w, const struct cert *cert
     (void)snprintf(file, sizeof(file), "%s.pem", name);
     (void)path_of(w, file, pem);
     (void)snprintf(file, sizeof(file), "%s.key", name);
-    struct dom_rpc_client_tls tls = {.cert = pem, .key = path_of(w, file, key), .ca = w->tls.ca};
+    struct dom_rpc_client_tls tls = {.cert = pem, .key = path_of(w, file, key), .ca = w->tls.ca,
+                                     .sessions = sessions};
     struct dom_rpc_metadata claims[] = {{"domicile-service", "root"},
                                         {"domicile-region", "us-9"}};
     struct dom_rpc_client_options options = {.target = dom_rpc_server_address(w->harness.server),
@@ -98,6 +101,12 @@ static struct dom_rpc_client *client_of(struct world *w, const struct cert *cert
         fail_msg("%s", err.message);
     }
     return client;
+}
+
+static struct dom_rpc_client *client_of(struct world *w, const struct cert *cert,
+                                        const struct cert *const *chain, const char *name)
+{
+    return resuming_client_of(w, cert, chain, name, NULL);
 }
 
 static struct dom_rpc_client *client_with(struct world *w, const struct cert_spec *spec)
@@ -535,6 +544,43 @@ static void an_intermediate_comes_with_the_callers_chain(void **state)
     world_end(&w);
 }
 
+/* A resumed session brings the certificate along, but neither its chain nor a new check of it. */
+static void a_resumed_connection_is_judged_like_any_other(void **state)
+{
+    struct world w;
+    struct cert middle;
+    struct cert cert;
+    struct cert_spec middle_spec = {.issuer = &w.ca, .is_ca = true};
+    struct cert_spec spec = {.issuer = &middle, .san = CERT_ID};
+    (void)state;
+
+    world_begin(&w, true);
+    struct dom_rpc_sessions *sessions = dom_rpc_sessions_new();
+    cert_make(&middle, &middle_spec);
+    cert_make(&cert, &spec);
+    const struct cert *chain[] = {&middle, NULL};
+    for (int i = 0; i < 3; i++) {
+        struct dom_rpc_client *client = resuming_client_of(&w, &cert, chain, "caller", sessions);
+        assert_int_equal(who(client, "edge|eu-1|"), 0);
+        dom_rpc_client_destroy(client);
+    }
+    struct dom_rpc_client *open = resuming_client_of(&w, &cert, chain, "caller", sessions);
+    assert_int_equal(who(open, NULL), 0);
+    cert_write_crl(&middle, &cert, w.folder, "crl"); /* of a CA that is not in the bundle */
+    reload(&w, false);
+    cert_write_crl(&w.ca, &middle, w.folder, "crl");
+    reload(&w, true);
+    assert_int_equal(who(open, "REVOKED"), UNAUTHENTICATED);
+    struct dom_rpc_client *late = resuming_client_of(&w, &cert, chain, "caller", sessions);
+    assert_int_equal(who(late, "REVOKED"), UNAUTHENTICATED);
+    dom_rpc_client_destroy(late);
+    dom_rpc_client_destroy(open);
+    dom_rpc_sessions_destroy(sessions);
+    cert_free(&middle);
+    cert_free(&cert);
+    world_end(&w);
+}
+
 /* ---- start ---- */
 
 static enum dom_code start_with(const struct dom_rpc_tls_options *tls, bool insecure)
@@ -612,6 +658,7 @@ int main(void)
         cmocka_unit_test(damaged_files_never_replace_what_works),
         cmocka_unit_test(a_ca_that_is_taken_away_takes_its_callers_along),
         cmocka_unit_test(an_intermediate_comes_with_the_callers_chain),
+        cmocka_unit_test(a_resumed_connection_is_judged_like_any_other),
         cmocka_unit_test(a_server_without_usable_files_does_not_start),
         cmocka_unit_test(a_name_is_split_at_its_one_form),
     };
