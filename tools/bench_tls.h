@@ -1,5 +1,5 @@
-/* `domicile bench tls`: two routers side by side, plain text and mTLS; what a request, an echo and a
- * connection cost over each, in server CPU. */
+/* `domicile bench tls`: two routers side by side, plain text and mTLS; what a request, an echo and
+ * a connection cost over each, in server CPU. */
 #ifndef DOM_TOOLS_BENCH_TLS_H
 #define DOM_TOOLS_BENCH_TLS_H
 

@@ -258,8 +258,9 @@ static enum dom_code take_trust_domain(struct ca *ca, const char *path, struct d
     for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
         if (name->type == GEN_URI) {
-            const char *text = (const char *)ASN1_STRING_get0_data(name->d.uniformResourceIdentifier);
-            size_t len = (size_t)ASN1_STRING_length(name->d.uniformResourceIdentifier);
+            const ASN1_IA5STRING *uri = name->d.uniformResourceIdentifier;
+            const char *text = (const char *)ASN1_STRING_get0_data(uri);
+            size_t len = (size_t)ASN1_STRING_length(uri);
             if (len > sizeof(scheme) - 1 && memcmp(text, scheme, sizeof(scheme) - 1) == 0) {
                 (void)dom_slice_to_cstr(
                     dom_slice_of(text + sizeof(scheme) - 1, len - (sizeof(scheme) - 1)),

@@ -69,7 +69,8 @@ static enum dom_code check_options(const struct dom_rpc_server_options *options,
     size_t slots = 0;
 
     if (options->insecure_loopback == (options->tls != NULL)) {
-        return DOM_FAIL(err, DOM_INVALID, "one way to know callers is wanted: mTLS or the insecure mode");
+        return DOM_FAIL(err, DOM_INVALID,
+                        "one way to know callers is wanted: mTLS or the insecure mode");
     }
     if (options->num_methods > DOM_RPC_METHODS_MAX) {
         return DOM_FAIL(err, DOM_INVALID, "more than %u methods", DOM_RPC_METHODS_MAX);

@@ -91,8 +91,8 @@ enum dom_code dom_router_vote(struct dom_router *router, struct dom_approval *ap
             memcpy(vote->sha256, sha256, 32);
         }
         rc = DOM_FAIL(err, DOM_SECOND_OPERATOR,
-                      "one operator has asked for this policy (sha256 %02x%02x%02x%02x%02x%02x...); "
-                      "another has to ask for the same within %u minutes",
+                      "one operator has asked for this policy (sha256 %02x%02x%02x%02x%02x%02x...) "
+                      "and another has to ask for the same within %u minutes",
                       sha256[0], sha256[1], sha256[2], sha256[3], sha256[4], sha256[5],
                       (unsigned)(DOM_VOTE_US / 60000000U));
     }

@@ -209,7 +209,8 @@ static void announce_policy(struct dom_router *router, const struct dom_snapshot
         DOM_ASSERT(one != NULL);
         one->router = router;
         one->region = (dom_store_region)i;
-        enum dom_code rc = encode_activation(router, one->region, snapshot, approval, &one->bytes, &err);
+        enum dom_code rc =
+            encode_activation(router, one->region, snapshot, approval, &one->bytes, &err);
         one->entry = dom_buffer_slice(&one->bytes);
         one->async.owner = one;
         one->async.done = announced;

@@ -1,158 +1,18 @@
-/* Callers proven by certificates: every kind of certificate that must not name anybody, and files
- * that change while the server runs. All certificates are made here. */
+/* Callers proven by certificates: every kind of certificate that must not name anybody. All
+ * certificates are made here. */
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "base/file.h"
 #include "router/rpc/spiffe.h"
-#include "tests/router/rpc/certs.h"
-#include "tests/router/rpc/harness.h"
 #include "tests/router/rpc/suite.h"
-
-#define UNAUTHENTICATED 16
-#define UNAVAILABLE 14
-
-/* A CA, a server that trusts it, and the folder of their files. */
-struct world {
-    char folder[64];
-    char paths[4][160]; /* cert, key, ca, crl of the server */
-    struct cert ca;
-    struct cert server;
-    struct harness harness;
-    struct dom_rpc_tls_options tls;
-};
-
-static const char *path_of(const struct world *w, const char *name, char out[160])
-{
-    (void)snprintf(out, 160, "%s/%s", w->folder, name);
-    return out;
-}
-
-static void world_begin(struct world *w, bool with_crl)
-{
-    struct cert_spec ca = {.is_ca = true};
-    struct cert_spec server = {.issuer = &w->ca, .san = CERT_ID CERT_SERVER_NAMES};
-    struct harness_options options = {.drain_grace_ms = 1000, .tls = &w->tls};
-
-    memset(w, 0, sizeof(*w));
-    (void)snprintf(w->folder, sizeof(w->folder), "/tmp/dom-tls-XXXXXX");
-    assert_non_null(mkdtemp(w->folder));
-    cert_make(&w->ca, &ca);
-    cert_make(&w->server, &server);
-    cert_write(&w->server, NULL, w->folder, "server");
-    cert_write_key(&w->server, w->folder, "server");
-    cert_write(&w->ca, NULL, w->folder, "ca");
-    cert_write_crl(&w->ca, NULL, w->folder, "crl");
-    w->tls.cert = path_of(w, "server.pem", w->paths[0]);
-    w->tls.key = path_of(w, "server.key", w->paths[1]);
-    w->tls.ca = path_of(w, "ca.pem", w->paths[2]);
-    w->tls.crl = with_crl ? path_of(w, "crl.pem", w->paths[3]) : NULL;
-    w->tls.trust_domain = "test.example";
-    w->tls.poll_ms = 3600000; /* the test says when to look */
-    harness_start(&w->harness, &options);
-}
-
-static void world_end(struct world *w)
-{
-    char command[128];
-
-    harness_stop(&w->harness);
-    cert_free(&w->ca);
-    cert_free(&w->server);
-    (void)snprintf(command, sizeof(command), "rm -rf '%s'", w->folder);
-    assert_int_equal(system(command), 0);
-}
-
-/* Writes the caller's files under `name` and makes a client of them. */
-static struct dom_rpc_client *resuming_client_of(struct world *w, const struct cert *cert,
-                                                 const struct cert *const *chain,
-                                                 const char *name,
-                                                 struct dom_rpc_sessions *sessions)
-{
-    char pem[160];
-    char key[160];
-    char file[64];
-    struct dom_rpc_client *client = NULL;
-    struct dom_error err = {0};
-
-    cert_write(cert, chain, w->folder, name);
-    cert_write_key(cert, w->folder, name);
-    (void)snprintf(file, sizeof(file), "%s.pem", name);
-    (void)path_of(w, file, pem);
-    (void)snprintf(file, sizeof(file), "%s.key", name);
-    struct dom_rpc_client_tls tls = {.cert = pem, .key = path_of(w, file, key), .ca = w->tls.ca,
-                                     .sessions = sessions};
-    struct dom_rpc_metadata claims[] = {{"domicile-service", "root"},
-                                        {"domicile-region", "us-9"}};
-    struct dom_rpc_client_options options = {.target = dom_rpc_server_address(w->harness.server),
-                                             .metadata = claims,
-                                             .num_metadata = 2,
-                                             .tls = &tls};
-    if (dom_rpc_client_new(&client, &options, &err) != DOM_OK) {
-        fail_msg("%s", err.message);
-    }
-    return client;
-}
-
-static struct dom_rpc_client *client_of(struct world *w, const struct cert *cert,
-                                        const struct cert *const *chain, const char *name)
-{
-    return resuming_client_of(w, cert, chain, name, NULL);
-}
-
-static struct dom_rpc_client *client_with(struct world *w, const struct cert_spec *spec)
-{
-    struct cert cert;
-
-    cert_make(&cert, spec);
-    struct dom_rpc_client *client = client_of(w, &cert, NULL, "caller");
-    cert_free(&cert);
-    return client;
-}
-
-/* Calls Who; the status, and whether the details hold the word. */
-static int who(struct dom_rpc_client *client, const char *word)
-{
-    struct dom_rpc_result result = {0};
-
-    (void)dom_rpc_client_call(client, WHO, DOM_SLICE_LIT(""), T, &result);
-    int status = result.status;
-    const struct dom_buffer *where = status == 0 ? &result.reply : &result.details;
-    if (word != NULL && memmem(where->data, where->len, word, strlen(word)) == NULL) {
-        print_error("\"%s\" is not in the answer (status %d, %zu bytes): %s\n", word, status,
-                    where->len, dom_buffer_cstr(&result.message));
-        status = -1;
-    }
-    dom_rpc_result_cleanup(&result);
-    return status;
-}
-
-/* Looks at the files and waits until that has had its outcome. */
-static void reload(struct world *w, bool taken)
-{
-    struct dom_rpc_stats before;
-    struct dom_rpc_stats now;
-    struct timespec pause = {.tv_nsec = 1000000};
-
-    dom_rpc_server_stats(w->harness.server, &before);
-    do {
-        dom_rpc_server_reload_tls(w->harness.server);
-        (void)nanosleep(&pause, NULL); /* another thread's work, which tells nobody */
-        dom_rpc_server_stats(w->harness.server, &now);
-    } while (now.tls_reloads == before.tls_reloads &&
-             now.tls_reloads_failed == before.tls_reloads_failed);
-    assert_int_equal(now.tls_reloads, before.tls_reloads + (taken ? 1 : 0));
-    assert_int_equal(now.tls_reloads_failed, before.tls_reloads_failed + (taken ? 0 : 1));
-}
+#include "tests/router/rpc/tls_world.h"
 
 static void the_certificate_says_who_calls_and_metadata_does_not(void **state)
 {
@@ -161,7 +21,7 @@ static void the_certificate_says_who_calls_and_metadata_does_not(void **state)
     (void)state;
 
     world_begin(&w, true);
-    struct dom_rpc_client *client = client_with(&w, &spec);
+    struct dom_rpc_client *client = world_client(&w, &spec);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(
             who(client, "edge|eu-1|spiffe://test.example/region/eu-1/service/edge"), 0);
@@ -208,7 +68,7 @@ static void a_certificate_that_names_nobody_is_refused_with_the_reason(void **st
     world_begin(&w, true);
     for (size_t i = 0; i < DOM_ARRAY_LEN(bad); i++) {
         struct cert_spec spec = {.issuer = &w.ca, .san = bad[i].san};
-        struct dom_rpc_client *client = client_with(&w, &spec);
+        struct dom_rpc_client *client = world_client(&w, &spec);
         if (who(client, bad[i].reason) != UNAUTHENTICATED) {
             fail_msg("%s was not refused with %s", bad[i].san, bad[i].reason);
         }
@@ -228,7 +88,7 @@ static void a_ca_is_not_a_caller(void **state)
     (void)state;
 
     world_begin(&w, true);
-    struct dom_rpc_client *client = client_with(&w, &spec);
+    struct dom_rpc_client *client = world_client(&w, &spec);
     assert_int_equal(who(client, "IS_CA"), UNAUTHENTICATED);
     dom_rpc_client_destroy(client);
     world_end(&w);
@@ -371,216 +231,6 @@ static void plain_text_to_the_tls_port_is_refused_and_counted(void **state)
     world_end(&w);
 }
 
-/* ---- while it runs ---- */
-
-static void a_revoked_certificate_is_refused_at_the_next_call(void **state)
-{
-    struct world w;
-    struct cert cert;
-    struct cert_spec spec = {.issuer = &w.ca, .san = CERT_ID};
-    (void)state;
-
-    world_begin(&w, true);
-    cert_make(&cert, &spec);
-    struct dom_rpc_client *client = client_of(&w, &cert, NULL, "caller");
-    struct dom_rpc_client *other = client_with(&w, &spec);
-    assert_int_equal(who(client, NULL), 0);
-    cert_write_crl(&w.ca, &cert, w.folder, "crl");
-    reload(&w, true);
-    assert_int_equal(who(client, "REVOKED"), UNAUTHENTICATED);
-    assert_int_equal(who(client, "REVOKED"), UNAUTHENTICATED);
-    assert_int_equal(who(other, NULL), 0);
-    struct dom_rpc_client *again = client_of(&w, &cert, NULL, "caller");
-    assert_int_equal(who(again, "REVOKED"), UNAUTHENTICATED);
-    dom_rpc_client_destroy(again);
-    dom_rpc_client_destroy(other);
-    dom_rpc_client_destroy(client);
-    cert_free(&cert);
-    world_end(&w);
-}
-
-static void a_certificate_that_expires_is_refused_at_the_next_call(void **state)
-{
-    struct world w;
-    struct cert_spec spec = {.issuer = &w.ca, .san = CERT_ID, .until_s = 3};
-    struct timespec pause = {.tv_nsec = 50000000};
-    int status = 0;
-    (void)state;
-
-    world_begin(&w, false);
-    struct dom_rpc_client *client = client_with(&w, &spec);
-    assert_int_equal(who(client, NULL), 0);
-    for (int i = 0; i < 200 && status == 0; i++) {
-        (void)nanosleep(&pause, NULL); /* it is time itself that is waited for */
-        status = who(client, NULL);
-    }
-    assert_int_equal(status, UNAUTHENTICATED);
-    assert_int_equal(who(client, "EXPIRED"), UNAUTHENTICATED);
-    dom_rpc_client_destroy(client);
-    world_end(&w);
-}
-
-static void write_bytes(struct world *w, const char *name, struct dom_slice bytes)
-{
-    char path[160];
-
-    assert_int_equal(dom_file_write_atomic(path_of(w, name, path), bytes, 0600, NULL), DOM_OK);
-}
-
-static void damaged_files_never_replace_what_works(void **state)
-{
-    struct world w;
-    struct dom_buffer pem = {0};
-    struct cert other = {0};
-    struct cert_spec ca = {.is_ca = true};
-    struct cert_spec spec = {.issuer = &w.ca, .san = CERT_ID};
-    (void)state;
-
-    world_begin(&w, true);
-    cert_make(&other, &ca);
-    struct dom_rpc_client *client = client_with(&w, &spec);
-    assert_int_equal(who(client, NULL), 0);
-    assert_int_equal(dom_file_read(&pem, w.tls.ca, 1U << 20, NULL), DOM_OK);
-    write_bytes(&w, "ca.pem", DOM_SLICE_LIT(""));
-    reload(&w, false);
-    write_bytes(&w, "ca.pem", dom_slice_of(pem.data, pem.len / 2));
-    reload(&w, false);
-    write_bytes(&w, "ca.pem", DOM_SLICE_LIT("-----BEGIN CERTIF"));
-    reload(&w, false);
-    /* Whole, then the beginning of a second one. */
-    char *twice = malloc(2 * pem.len);
-    assert_non_null(twice);
-    memcpy(twice, pem.data, pem.len);
-    memcpy(twice + pem.len, pem.data, pem.len);
-    write_bytes(&w, "ca.pem", dom_slice_of(twice, pem.len + pem.len / 2));
-    free(twice);
-    reload(&w, false);
-    cert_write(&w.server, NULL, w.folder, "ca"); /* no CA */
-    reload(&w, false);
-    cert_write(&w.ca, NULL, w.folder, "ca");
-    reload(&w, true);
-    cert_write_key(&other, w.folder, "server"); /* not the certificate's */
-    reload(&w, false);
-    write_bytes(&w, "server.key", DOM_SLICE_LIT("-----BEGIN PRIVATE KEY-----\n"));
-    reload(&w, false);
-    cert_write_key(&w.server, w.folder, "server");
-    reload(&w, true);
-    cert_write_crl(&other, NULL, w.folder, "crl"); /* of a CA that is not trusted */
-    reload(&w, false);
-    write_bytes(&w, "crl.pem", DOM_SLICE_LIT(""));
-    reload(&w, false);
-    assert_int_equal(unlink(w.paths[3]), 0);
-    reload(&w, false);
-    /* All the while: the old connection works, and so does a new one. */
-    assert_int_equal(who(client, NULL), 0);
-    struct dom_rpc_client *late = client_with(&w, &spec);
-    assert_int_equal(who(late, NULL), 0);
-    dom_rpc_client_destroy(late);
-    dom_rpc_client_destroy(client);
-    dom_buffer_cleanup(&pem);
-    cert_free(&other);
-    world_end(&w);
-}
-
-static void a_ca_that_is_taken_away_takes_its_callers_along(void **state)
-{
-    struct world w;
-    struct cert next = {0};
-    struct cert cert = {0};
-    struct cert_spec ca = {.is_ca = true};
-    struct cert_spec old_spec = {.issuer = &w.ca, .san = CERT_ID};
-    struct cert_spec new_spec = {.issuer = &next, .san = CERT_ID CERT_SERVER_NAMES};
-    (void)state;
-
-    world_begin(&w, false);
-    cert_make(&next, &ca);
-    const struct cert *more[] = {&next, NULL};
-    struct dom_rpc_client *old_client = client_with(&w, &old_spec);
-    assert_int_equal(who(old_client, NULL), 0);
-    cert_write(&w.ca, more, w.folder, "ca");
-    reload(&w, true);
-    struct dom_rpc_client *new_client = client_with(&w, &new_spec);
-    assert_int_equal(who(new_client, NULL), 0);
-    assert_int_equal(who(old_client, NULL), 0);
-    /* The server's own certificate turns to the new CA too. */
-    cert_make(&cert, &new_spec);
-    cert_write(&cert, NULL, w.folder, "server");
-    cert_write_key(&cert, w.folder, "server");
-    cert_write(&next, NULL, w.folder, "ca");
-    reload(&w, true);
-    assert_int_equal(who(old_client, "UNTRUSTED"), UNAUTHENTICATED);
-    assert_int_equal(who(new_client, NULL), 0);
-    struct dom_rpc_client *late = client_with(&w, &new_spec);
-    assert_int_equal(who(late, NULL), 0);
-    dom_rpc_client_destroy(late);
-    dom_rpc_client_destroy(new_client);
-    dom_rpc_client_destroy(old_client);
-    cert_free(&next);
-    cert_free(&cert);
-    world_end(&w);
-}
-
-static void an_intermediate_comes_with_the_callers_chain(void **state)
-{
-    struct world w;
-    struct cert middle;
-    struct cert cert;
-    struct cert_spec middle_spec = {.issuer = &w.ca, .is_ca = true};
-    struct cert_spec spec = {.issuer = &middle, .san = CERT_ID};
-    (void)state;
-
-    world_begin(&w, true);
-    cert_make(&middle, &middle_spec);
-    cert_make(&cert, &spec);
-    const struct cert *chain[] = {&middle, NULL};
-    struct dom_rpc_client *client = client_of(&w, &cert, chain, "caller");
-    assert_int_equal(who(client, "edge|eu-1|"), 0);
-    cert_write_crl(&w.ca, &middle, w.folder, "crl");
-    reload(&w, true);
-    assert_int_equal(who(client, "REVOKED"), UNAUTHENTICATED);
-    dom_rpc_client_destroy(client);
-    cert_free(&middle);
-    cert_free(&cert);
-    world_end(&w);
-}
-
-/* A resumed session brings the certificate along, but neither its chain nor a new check of it. */
-static void a_resumed_connection_is_judged_like_any_other(void **state)
-{
-    struct world w;
-    struct cert middle;
-    struct cert cert;
-    struct cert_spec middle_spec = {.issuer = &w.ca, .is_ca = true};
-    struct cert_spec spec = {.issuer = &middle, .san = CERT_ID};
-    (void)state;
-
-    world_begin(&w, true);
-    struct dom_rpc_sessions *sessions = dom_rpc_sessions_new();
-    cert_make(&middle, &middle_spec);
-    cert_make(&cert, &spec);
-    const struct cert *chain[] = {&middle, NULL};
-    for (int i = 0; i < 3; i++) {
-        struct dom_rpc_client *client = resuming_client_of(&w, &cert, chain, "caller", sessions);
-        assert_int_equal(who(client, "edge|eu-1|"), 0);
-        dom_rpc_client_destroy(client);
-    }
-    struct dom_rpc_client *open = resuming_client_of(&w, &cert, chain, "caller", sessions);
-    assert_int_equal(who(open, NULL), 0);
-    cert_write_crl(&middle, &cert, w.folder, "crl"); /* of a CA that is not in the bundle */
-    reload(&w, false);
-    cert_write_crl(&w.ca, &middle, w.folder, "crl");
-    reload(&w, true);
-    assert_int_equal(who(open, "REVOKED"), UNAUTHENTICATED);
-    struct dom_rpc_client *late = resuming_client_of(&w, &cert, chain, "caller", sessions);
-    assert_int_equal(who(late, "REVOKED"), UNAUTHENTICATED);
-    dom_rpc_client_destroy(late);
-    dom_rpc_client_destroy(open);
-    dom_rpc_sessions_destroy(sessions);
-    cert_free(&middle);
-    cert_free(&cert);
-    world_end(&w);
-}
-
 /* ---- start ---- */
 
 static enum dom_code start_with(const struct dom_rpc_tls_options *tls, bool insecure)
@@ -613,8 +263,8 @@ static void a_server_without_usable_files_does_not_start(void **state)
     tls.cert = w.tls.key;
     assert_int_equal(start_with(&tls, false), DOM_PARSE);
     tls = w.tls;
-    write_bytes(&w, "open.key", DOM_SLICE_LIT("x"));
-    assert_int_equal(chmod(path_of(&w, "open.key", path), 0644), 0);
+    world_write(&w, "open.key", DOM_SLICE_LIT("x"));
+    assert_int_equal(chmod(world_path(&w, "open.key", path), 0644), 0);
     tls.key = path;
     assert_int_equal(start_with(&tls, false), DOM_PERMISSION);
     assert_int_equal(start_with(&w.tls, false), DOM_OK);
@@ -653,12 +303,6 @@ int main(void)
         cmocka_unit_test(the_handshake_refuses_what_it_can_and_is_counted),
         cmocka_unit_test(only_tls13_with_a_certificate),
         cmocka_unit_test(plain_text_to_the_tls_port_is_refused_and_counted),
-        cmocka_unit_test(a_revoked_certificate_is_refused_at_the_next_call),
-        cmocka_unit_test(a_certificate_that_expires_is_refused_at_the_next_call),
-        cmocka_unit_test(damaged_files_never_replace_what_works),
-        cmocka_unit_test(a_ca_that_is_taken_away_takes_its_callers_along),
-        cmocka_unit_test(an_intermediate_comes_with_the_callers_chain),
-        cmocka_unit_test(a_resumed_connection_is_judged_like_any_other),
         cmocka_unit_test(a_server_without_usable_files_does_not_start),
         cmocka_unit_test(a_name_is_split_at_its_one_form),
     };
