@@ -555,4 +555,9 @@ def _(env):
     equal(key.st_mode & 0o777, 0o600, "mode of the key")
 
 
+@suite.check("the router ends cleanly")
+def _(env):
+    equal(env.stop(env.main), 0, "exit code")
+
+
 suite.main(prepare)
