@@ -12,6 +12,7 @@
 #include "tools/command.h"
 
 #define CONTEXT_TEXT_MAX 1024U
+#define STATUS_UNAVAILABLE 14
 
 struct place {
     const char *key;
@@ -257,9 +258,15 @@ int dom_peer_failed(const struct dom_peer *peer, const char *verb, struct dom_rp
 {
     const char *message = dom_buffer_cstr(&result->message);
 
-    (void)peer;
     (void)fprintf(stderr, "domicile %s: %s: %s\n", verb, status_name(result->status),
                   message == NULL ? "" : message);
+    if (result->status == STATUS_UNAVAILABLE) {
+        (void)fprintf(stderr, "  is the router at %s up? %s\n", peer->address,
+                      peer->cert == NULL
+                          ? "if it speaks mTLS, give --cert, --key and --ca"
+                          : "if so, it may not take this certificate, or this is not its CA: its "
+                            "log says why (tls.handshake_refused)");
+    }
     Google__Rpc__Status *status =
         google__rpc__status__unpack(NULL, result->details.len, result->details.data);
     for (size_t i = 0; status != NULL && i < status->n_details; i++) {

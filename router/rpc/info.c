@@ -1,5 +1,7 @@
 /* What a handler may ask about its call. */
+#include <grpc/support/alloc.h>
 #include <grpc/support/time.h>
+#include <stdio.h>
 
 #include "router/rpc/internal.h"
 
@@ -45,6 +47,14 @@ enum dom_rpc_fault dom_rpc_call_identity_fault(const struct dom_rpc_call *call,
     (void)dom_rpc_call_identity(call);
     *identityp = &call->identity;
     return call->identity_fault;
+}
+
+void dom_rpc_call_peer(const struct dom_rpc_call *call, char *out, size_t out_size)
+{
+    DOM_CHECK_MAGIC(call, DOM_RPC_CALL_MAGIC);
+    char *peer = grpc_call_get_peer(call->call);
+    (void)snprintf(out, out_size, "%s", peer == NULL ? "" : peer);
+    gpr_free(peer);
 }
 
 const char *dom_rpc_call_path(const struct dom_rpc_call *call)

@@ -176,6 +176,9 @@ enum dom_rpc_fault dom_rpc_call_identity_fault(const struct dom_rpc_call *call,
 void dom_rpc_server_count_fault(struct dom_rpc_server *server, enum dom_rpc_fault fault);
 /* Fails the call UNAUTHENTICATED with the fault's reason. */
 void dom_rpc_call_fail_identity(struct dom_rpc_call *call, enum dom_rpc_fault fault);
+/* Where the connection comes from, "ipv4:192.0.2.7:41234"; for the log of refusals, not proven and
+ * not kept. Cut to fit. */
+void dom_rpc_call_peer(const struct dom_rpc_call *call, char *out, size_t out_size);
 /* "/domicile.v1.RecordService/GetRecord" */
 const char *dom_rpc_call_path(const struct dom_rpc_call *call);
 /* First value of a metadata key (lower case); empty slice with NULL data when absent. */

@@ -294,10 +294,12 @@ void dom_router_refuse_caller(struct dom_router *router, struct dom_rpc_call *ca
         dom_rpc_call_fail_identity(call, fault);
         return;
     }
-    dom_log(DOM_LOG_WARN, "identity.refused", "reason=%s id=\"%.*s\" serial=%.*s",
+    char peer[80];
+    dom_rpc_call_peer(call, peer, sizeof(peer));
+    dom_log(DOM_LOG_WARN, "identity.refused", "reason=%s id=\"%.*s\" serial=%.*s peer=%s",
             dom_rpc_fault_reason(fault), (int)identity->subject.len,
             (const char *)identity->subject.data, (int)identity->cert_serial.len,
-            (const char *)identity->cert_serial.data);
+            (const char *)identity->cert_serial.data, peer);
     struct dom_snapshot *snapshot = dom_holder_get(&router->holder);
     dom_store_region region = log_region(snapshot, identity->region);
     if (region == DOM_STORE_NO_REGION) {

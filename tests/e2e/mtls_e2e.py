@@ -305,6 +305,18 @@ def _(env):
     true(1 <= more <= 4, "%d lines" % more)
 
 
+@suite.check("a refused call is logged with its source, once a second")
+def _(env):
+    caller = bare(env, forge(env, "logged", "DNS:nobody.example"))
+    for _ in range(20):
+        refused(lambda: caller.get("live_room", "r-1"), "UNAUTHENTICATED")
+    with open(env.main.log_path, encoding="utf-8") as f:
+        lines = [line for line in f if "event=identity.refused" in line]
+    serial = set(re.search(r"serial=(\S+)", line).group(1) for line in lines[-1:])
+    mine = [line for line in lines if serial & set(re.findall(r"serial=(\S+)", line))]
+    true(1 <= len(mine) <= 4 and "peer=ipv4:127.0.0.1:" in mine[0], str(mine))
+
+
 # ---- while it runs ----
 
 def reloaded(env, action, taken=True):
@@ -480,6 +492,9 @@ def _(env):
     context.write_text('adress = "x";\n', encoding="utf-8")
     bad = env.run(*ask, env=clean)
     true(bad.returncode == 3 and 'context.cfg:1: "adress" is unknown' in bad.stderr, bad.stderr)
+    plain = env.run(*ask, "--service", "room-service", "--region", "eu-central-1", "--address",
+                    env.main.address, env=dict(clean, XDG_CONFIG_HOME=env.folder("none")))
+    true(plain.returncode == 1 and "give --cert, --key and --ca" in plain.stderr, plain.stderr)
     os.chmod(folder + "/svid_key.pem", 0o644)
     loose = env.run(*ask, *flags, env=dict(clean, XDG_CONFIG_HOME=env.folder("none")))
     os.chmod(folder + "/svid_key.pem", 0o600)
