@@ -58,7 +58,7 @@ struct peer {
     enum dom_rpc_fault fixed; /* of the certificate itself */
     enum dom_rpc_fault trust; /* under `generation` */
     uint64_t generation;
-    int64_t from_s;
+    int64_t from_s; /* of the whole chain, set with `trust` */
     int64_t until_s;
     struct dom_spiffe_id id; /* points into uri */
     char uri[DOM_SPIFFE_BYTES_MAX + 1];
@@ -190,8 +190,6 @@ static void take_facts(struct peer *peer, const char *trust_domain)
 {
     take_serial(peer);
     take_key_hash(peer);
-    peer->from_s = unix_time(X509_get0_notBefore(peer->cert));
-    peer->until_s = unix_time(X509_get0_notAfter(peer->cert));
     peer->fixed = take_uri(peer, trust_domain);
     enum dom_rpc_fault weak = check_strength(peer->cert);
     if (weak != DOM_RPC_FAULT_NONE) {
@@ -230,8 +228,21 @@ static void remember_intermediate(struct dom_rpc_peers *peers, X509 *cert)
     DOM_ASSERT(sk_X509_push(peers->intermediates, cert) > 0);
 }
 
-/* Checks the chain up to the bundle and every certificate of it against the lists. Dates are left
- * to each call. */
+/* The time in which every certificate of the chain is valid. */
+static void take_dates(struct peer *peer, STACK_OF(X509) * chain)
+{
+    peer->from_s = INT64_MIN;
+    peer->until_s = INT64_MAX;
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        int64_t from = unix_time(X509_get0_notBefore(sk_X509_value(chain, i)));
+        int64_t until = unix_time(X509_get0_notAfter(sk_X509_value(chain, i)));
+        peer->from_s = from > peer->from_s ? from : peer->from_s;
+        peer->until_s = until < peer->until_s ? until : peer->until_s;
+    }
+}
+
+/* Checks the chain up to the bundle and every certificate of it against the lists. Dates are only
+ * read: they are compared for each call, and a date must not end the check of the signatures. */
 static enum dom_rpc_fault check_trust(struct dom_rpc_peers *peers, struct peer *peer)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
@@ -242,14 +253,14 @@ static enum dom_rpc_fault check_trust(struct dom_rpc_peers *peers, struct peer *
         goto out;
     }
     (void)X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT);
-    X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
-    if (X509_verify_cert(ctx) != 1 &&
-        X509_STORE_CTX_get_error(ctx) != X509_V_ERR_CERT_HAS_EXPIRED &&
-        X509_STORE_CTX_get_error(ctx) != X509_V_ERR_CERT_NOT_YET_VALID) {
+    (void)X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(ctx),
+                                      X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_NO_CHECK_TIME);
+    if (X509_verify_cert(ctx) != 1) {
         goto out;
     }
     fault = DOM_RPC_FAULT_NONE;
     STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
+    take_dates(peer, chain);
     for (int i = 0; i < sk_X509_num(chain) && fault == DOM_RPC_FAULT_NONE; i++) {
         X509 *cert = sk_X509_value(chain, i);
         bool root = i > 0 && i == sk_X509_num(chain) - 1; /* trusted for itself */

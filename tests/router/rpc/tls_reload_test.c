@@ -34,24 +34,43 @@ static void a_revoked_certificate_is_refused_at_the_next_call(void **state)
     world_end(&w);
 }
 
-static void a_certificate_that_expires_is_refused_at_the_next_call(void **state)
+static void expect_expiry(struct dom_rpc_client *client)
 {
-    struct world w;
-    struct cert_spec spec = {.issuer = &w.ca, .san = CERT_ID, .until_s = 3};
     struct timespec pause = {.tv_nsec = 50000000};
     int status = 0;
-    (void)state;
 
-    world_begin(&w, false);
-    struct dom_rpc_client *client = world_client(&w, &spec);
-    assert_int_equal(who(client, NULL), 0);
     for (int i = 0; i < 200 && status == 0; i++) {
         (void)nanosleep(&pause, NULL); /* it is time itself that is waited for */
         status = who(client, NULL);
     }
     assert_int_equal(status, UNAUTHENTICATED);
     assert_int_equal(who(client, "EXPIRED"), UNAUTHENTICATED);
+}
+
+static void a_certificate_that_expires_is_refused_at_the_next_call(void **state)
+{
+    struct world w;
+    struct cert middle;
+    struct cert below;
+    struct cert_spec spec = {.issuer = &w.ca, .san = CERT_ID, .until_s = 3};
+    struct cert_spec middle_spec = {.issuer = &w.ca, .is_ca = true, .until_s = 3};
+    struct cert_spec below_spec = {.issuer = &middle, .san = CERT_ID};
+    (void)state;
+
+    world_begin(&w, false);
+    cert_make(&middle, &middle_spec);
+    cert_make(&below, &below_spec);
+    const struct cert *chain[] = {&middle, NULL};
+    struct dom_rpc_client *client = world_client(&w, &spec);
+    struct dom_rpc_client *child = world_client_of(&w, &below, chain, "below");
+    assert_int_equal(who(client, NULL), 0);
+    assert_int_equal(who(child, NULL), 0);
+    expect_expiry(client);
+    expect_expiry(child); /* it is its issuer that has expired */
+    dom_rpc_client_destroy(child);
     dom_rpc_client_destroy(client);
+    cert_free(&middle);
+    cert_free(&below);
     world_end(&w);
 }
 
