@@ -22,6 +22,7 @@
 
 #define PEERS 1024U           /* connections whose certificate is remembered */
 #define INTERMEDIATES_MAX 32  /* of resumed connections, which do not send them again */
+#define CHAIN_MAX 8
 #define RSA_BITS_MIN 2048
 #define EC_BITS_MIN 224
 #define SERIAL_SIZE 48U
@@ -55,6 +56,7 @@ struct peer {
     uint8_t *pem;
     size_t pem_len;
     X509 *cert;
+    STACK_OF(X509) * chain; /* what the peer sent along; nothing when it resumed */
     enum dom_rpc_fault fixed; /* of the certificate itself */
     enum dom_rpc_fault trust; /* under `generation` */
     uint64_t generation;
@@ -246,10 +248,14 @@ static void take_dates(struct peer *peer, STACK_OF(X509) * chain)
 static enum dom_rpc_fault check_trust(struct dom_rpc_peers *peers, struct peer *peer)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    STACK_OF(X509) *untrusted = sk_X509_dup(peers->intermediates);
     enum dom_rpc_fault fault = DOM_RPC_FAULT_UNTRUSTED;
 
-    DOM_ASSERT(ctx != NULL);
-    if (X509_STORE_CTX_init(ctx, peers->material->store, peer->cert, peers->intermediates) != 1) {
+    DOM_ASSERT(ctx != NULL && untrusted != NULL);
+    for (int i = 0; i < sk_X509_num(peer->chain); i++) {
+        DOM_ASSERT(sk_X509_push(untrusted, sk_X509_value(peer->chain, i)) > 0);
+    }
+    if (X509_STORE_CTX_init(ctx, peers->material->store, peer->cert, untrusted) != 1) {
         goto out;
     }
     (void)X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT);
@@ -276,6 +282,7 @@ static enum dom_rpc_fault check_trust(struct dom_rpc_peers *peers, struct peer *
 out:
     ERR_clear_error();
     X509_STORE_CTX_free(ctx);
+    sk_X509_free(untrusted);
     return fault;
 }
 
@@ -285,6 +292,7 @@ static void free_peer(struct peer *peer)
 {
     if (peer != NULL) {
         X509_free(peer->cert);
+        sk_X509_pop_free(peer->chain, X509_free);
         free(peer->pem);
         free(peer);
     }
@@ -315,25 +323,25 @@ void dom_rpc_peers_destroy(struct dom_rpc_peers *peers)
     free(peers);
 }
 
-/* The certificates that the peer sent along, to be tried as intermediates. */
-static void take_chain(struct dom_rpc_peers *peers, const grpc_auth_context *auth)
+/* The certificates that the peer sent along, to be tried as intermediates. Only those that led up
+ * to the bundle are remembered for others. */
+static void take_chain(struct peer *peer, const grpc_auth_context *auth)
 {
     grpc_auth_property_iterator it =
         grpc_auth_context_find_properties_by_name(auth, "x509_pem_cert_chain");
     const grpc_auth_property *chain = grpc_auth_property_iterator_next(&it);
     X509 *cert = NULL;
-    int left = 8;
 
+    peer->chain = sk_X509_new_null();
+    DOM_ASSERT(peer->chain != NULL);
     if (chain == NULL || chain->value_length == 0) {
         return;
     }
     BIO *bio = BIO_new_mem_buf(chain->value, (int)chain->value_length);
     DOM_ASSERT(bio != NULL);
-    while (left-- > 0 && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-        if (X509_check_ca(cert) != 0) {
-            remember_intermediate(peers, cert);
-        }
-        X509_free(cert);
+    while (sk_X509_num(peer->chain) < CHAIN_MAX &&
+           (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+        DOM_ASSERT(sk_X509_push(peer->chain, cert) > 0);
     }
     ERR_clear_error();
     (void)BIO_free(bio);
@@ -356,7 +364,7 @@ static struct peer *make_peer(struct dom_rpc_peers *peers, const grpc_auth_conte
         peer->fixed = DOM_RPC_FAULT_UNREADABLE;
         return peer;
     }
-    take_chain(peers, auth);
+    take_chain(peer, auth);
     take_facts(peer, dom_tls_trust_domain(peers->tls));
     return peer;
 }
