@@ -164,11 +164,13 @@ static void announced(struct dom_async *async)
 }
 
 static enum dom_code encode_activation(struct dom_router *router, dom_store_region region,
-                                       const struct dom_snapshot *snapshot, struct dom_buffer *out,
+                                       const struct dom_snapshot *snapshot,
+                                       const struct dom_approval *approval, struct dom_buffer *out,
                                        struct dom_error *err)
 {
     const struct dom_policy_info *info = dom_policy_info(snapshot->policy);
     struct dom_audit_event event = {.type = DOM_AUDIT_POLICY};
+    struct dom_audit_detail details[2];
     uint8_t random[26];
 
     if (getentropy(random, sizeof(random)) != 0) {
@@ -185,11 +187,21 @@ static enum dom_code encode_activation(struct dom_router *router, dom_store_regi
     event.policy.version = info->version;
     event.policy.sha256 = dom_slice_str(info->sha256_hex);
     event.policy.index = -1;
+    if (approval != NULL) {
+        details[event.num_details++] = (struct dom_audit_detail){
+            .name = DOM_SLICE_LIT("operator"), .text = approval->operator_id};
+    }
+    if (approval != NULL && approval->first[0] != '\0') {
+        details[event.num_details++] = (struct dom_audit_detail){
+            .name = DOM_SLICE_LIT("operator_first"), .text = dom_slice_str(approval->first)};
+    }
+    event.details = details;
     return dom_audit_event_encode(&event, out, err);
 }
 
 /* Queues the activation for every open log; each is durable before any later entry of that log. */
-static void announce_policy(struct dom_router *router, const struct dom_snapshot *snapshot)
+static void announce_policy(struct dom_router *router, const struct dom_snapshot *snapshot,
+                            const struct dom_approval *approval)
 {
     for (size_t i = 0; i < dom_store_num_regions(router->store); i++) {
         struct announcement *one = calloc(1, sizeof(*one));
@@ -197,7 +209,8 @@ static void announce_policy(struct dom_router *router, const struct dom_snapshot
         DOM_ASSERT(one != NULL);
         one->router = router;
         one->region = (dom_store_region)i;
-        enum dom_code rc = encode_activation(router, one->region, snapshot, &one->bytes, &err);
+        enum dom_code rc =
+            encode_activation(router, one->region, snapshot, approval, &one->bytes, &err);
         one->entry = dom_buffer_slice(&one->bytes);
         one->async.owner = one;
         one->async.done = announced;
@@ -307,7 +320,8 @@ static enum dom_code check_version(struct dom_router *router, const struct dom_p
 }
 
 enum dom_code dom_router_load_policy(struct dom_router *router, bool *changedp,
-                                     struct dom_findings *findings, struct dom_error *err)
+                                     struct dom_approval *approval, struct dom_findings *findings,
+                                     struct dom_error *err)
 {
     struct dom_policy *policy = NULL;
     struct dom_error own = {0};
@@ -330,6 +344,9 @@ enum dom_code dom_router_load_policy(struct dom_router *router, bool *changedp,
     if (rc == DOM_OK) {
         rc = check_version(router, policy, to);
     }
+    if (rc == DOM_OK && router->server != NULL) {
+        rc = dom_router_vote(router, approval, dom_policy_info(policy)->sha256, to);
+    }
     if (rc == DOM_OK) {
         rc = open_regions(router, policy, to);
     }
@@ -340,13 +357,13 @@ enum dom_code dom_router_load_policy(struct dom_router *router, bool *changedp,
         put_in_force(router, snapshot);
         *changedp = true;
         if (router->server != NULL) {
-            announce_policy(router, announced_snapshot);
+            announce_policy(router, announced_snapshot, approval);
         }
         const struct dom_policy_info *info = dom_policy_info(announced_snapshot->policy);
         dom_log(DOM_LOG_INFO, "policy.loaded", "name=%s version=%lld sha256=%.12s rules=%zu",
                 info->name, (long long)info->version, info->sha256_hex, info->num_rules);
         dom_snapshot_unref(announced_snapshot);
-    } else {
+    } else if (rc != DOM_SECOND_OPERATOR) {
         (void)pthread_mutex_lock(&router->holder.lock);
         router->holder.reloads_failed++;
         (void)snprintf(router->holder.last_failure, sizeof(router->holder.last_failure), "%s",
@@ -371,7 +388,7 @@ static void reload_job(struct dom_job *job, struct dom_store_session *session)
     bool changed = false;
 
     (void)session;
-    if (dom_router_load_policy(reload->router, &changed, &findings, &err) != DOM_OK) {
+    if (dom_router_load_policy(reload->router, &changed, NULL, &findings, &err) != DOM_OK) {
         dom_log(DOM_LOG_ERROR, "policy.refused", "text=\"%s\" kept=\"the last good one\"",
                 err.message);
     } else if (!changed) {
@@ -386,6 +403,7 @@ void dom_router_reload(struct dom_router *router)
     struct reload_job *reload = calloc(1, sizeof(*reload));
 
     DOM_ASSERT(reload != NULL);
+    dom_rpc_server_reload_tls(router->server);
     reload->router = router;
     reload->job.run = reload_job;
     if (!dom_worker_push(&router->worker, &reload->job)) {
@@ -437,6 +455,8 @@ static enum dom_code open_server(struct dom_router *router, struct dom_error *er
     struct dom_rpc_server_options server = {
         .listen = options->listen,
         .insecure_loopback = options->insecure_loopback,
+        .tls = options->tls,
+        .refused = dom_router_refused,
         .methods = methods,
         .num_methods = num_methods,
         .context = router,
@@ -486,7 +506,7 @@ enum dom_code dom_router_new(struct dom_router **routerp, struct dom_findings *f
         rc = open_store(router, err);
     }
     if (rc == DOM_OK) {
-        rc = dom_router_load_policy(router, &changed, findings, err);
+        rc = dom_router_load_policy(router, &changed, NULL, findings, err);
     }
     if (rc == DOM_OK) {
         rc = dom_store_session_new(&router->session, router->store, err);
@@ -506,7 +526,7 @@ enum dom_code dom_router_new(struct dom_router **routerp, struct dom_findings *f
         return rc;
     }
     set_all_serving(router);
-    announce_policy(router, router->holder.current);
+    announce_policy(router, router->holder.current, NULL);
     *routerp = router;
     return DOM_OK;
 }
