@@ -75,12 +75,16 @@ struct dom_approval {
     struct dom_slice operator_id;
     char first[DOM_OPERATOR_ID_SIZE];
 };
-/* Loads the file, opens new regions, puts it in force and writes the activation to every log
- * (waits for that). *changedp: false when the same bytes were in force. `approval`: NULL at the
+/* Loads the file, opens new regions, puts it in force and announces it to every log
+ * (queued, not waited for). *changedp: false when the same bytes were in force. `approval`: NULL at the
  * start and for a signal. Not on the I/O thread. Errors: also SECOND_OPERATOR, ROLE_DENIED. */
 enum dom_code dom_router_load_policy(struct dom_router *router, bool *changedp,
                                      struct dom_approval *approval, struct dom_findings *findings,
                                      struct dom_error *err) DOM_MUST_USE;
+/* Queues the activation of the snapshot's policy for every open log; each is durable before any
+ * later entry of that log. Needs a running store, no server. */
+void dom_router_announce_policy(struct dom_router *router, const struct dom_snapshot *snapshot,
+                                const struct dom_approval *approval);
 /* Whether enough operators want the policy with this hash (callers.c). */
 enum dom_code dom_router_vote(struct dom_router *router, struct dom_approval *approval,
                               const uint8_t sha256[32], struct dom_error *err) DOM_MUST_USE;
