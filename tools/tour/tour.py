@@ -31,12 +31,12 @@ class Router:
         self.policy = policy
         self.data = data
         self.pki = pki
-        config = os.path.join(data, "domicile.cfg")
+        self.config = os.path.join(data, "domicile.cfg")
         identity = 'identity = "insecure-loopback";\n'
         if pki is not None:
             identity = 'identity = "mtls";\ntls = { dir = "%s"; crl = "%s"; trust_domain = "%s"; };\n' % (
                 pki.issue("router", "any", "router"), pki.crl, pki.trust_domain)
-        with open(config, "w", encoding="utf-8") as f:
+        with open(self.config, "w", encoding="utf-8") as f:
             f.write(
                 'listen = "127.0.0.1:0";\n%s'
                 'metrics = "127.0.0.1:0";\ndata = "%s";\npolicy = "%s";\nlog = "warn";\n'
@@ -44,9 +44,13 @@ class Router:
                 % (identity, data, os.path.abspath(policy), extra)
             )
         self.log_path = os.path.join(data, "router.log")
+        self.start()
+
+    def start(self):
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
-            [domicile, "serve", "--config", config], stdout=subprocess.PIPE, stderr=self.log
+            [self.domicile, "serve", "--config", self.config], stdout=subprocess.PIPE,
+            stderr=self.log
         )
         self.address = self.metrics_port = None
         for line in self.process.stdout:
@@ -391,14 +395,26 @@ class Tour:
         self.show(done)
         return None if done.returncode == 1 else "exit code %d" % done.returncode
 
+    def restart(self):
+        code = self.router.stop()
+        if code != 0:
+            return "the router ended with code %d" % code
+        self.router.start()
+        done = self.router.run(
+            "record", "get", "live_room", self.room.id, "--purpose", "serve", "--fields", "title",
+            who=("live-feed", "eu-central-1"),
+        )
+        self.show(done)
+        return None if self.room.fields["title"] in done.stdout else "the room is not there"
+
     def sweep(self):
         self.router.settle()
         result = sweeping.sweep(self.where, self.router.data, self.records)
         print("    " + result.summary())
         for line in (result.wrong + result.missing)[:10]:
             print("    " + line)
-        if result.ssts == 0 and result.wals == 0:
-            return "no file of RocksDB was found"
+        if min(result.ssts, result.wals, result.manifests) == 0:
+            return "a kind of file is missing: nothing would have been found in it"
         return None if result.ok else "%d wrong, %d missing" % (
             len(result.wrong), len(result.missing))
 
@@ -440,6 +456,7 @@ def main():
         tour.step("A certificate revoked while its connection is open", tour.revoke)
         tour.step("Verify every region's log", tour.verify)
         tour.step("Flip one bit in a copy of a log", tour.flip)
+        tour.step("Stop and start again: what was acknowledged is there", tour.restart)
         tour.step("The residency sweep: every file of every region", tour.sweep)
         print()
         if tour.failed:
