@@ -10,6 +10,7 @@
 #include "policy/expect.h"
 #include "policy/policy.h"
 #include "tools/command.h"
+#include "tools/policy_verbs.h"
 #include "tools/policy_where.h"
 
 static const char s_help[] =
@@ -22,17 +23,19 @@ static const char s_help[] =
     "        --caller REGION [--serves REGION] [--date DATE] [--fields A,B] [--format text|json]\n"
     "    domicile policy test FILE_test.cfg... [--format text|json|tap] [--coverage]\n"
     "    domicile policy where FILE [--kind K] [--home CC] [--date DATE] [--format text|json]\n"
+    "    domicile policy diff OLD NEW [--no-new-access] [--format text|json]\n"
     "\n"
     "DESCRIPTION\n"
     "    check    reads the file as the router would and prints every finding with its place.\n"
     "    explain  decides one request and says why, in six lines.\n"
     "    test     runs the cases of test files and prints those that fail.\n"
     "    where    says where each class of each home's data may lie.\n"
+    "    diff     says exactly what a new policy decides otherwise.\n"
     "\n"
     "    domicile policy VERB --help tells more. The language is described in docs/POLICY.md.\n"
     "\n"
     "EXIT STATUS\n"
-    "    0 clean; 1 errors were found or cases failed; 3 usage.\n";
+    "    0 clean; 1 errors were found or cases failed; 2 there are differences; 3 usage.\n";
 
 static const char s_check_help[] =
     "NAME\n"
@@ -429,10 +432,16 @@ int dom_policy_command(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } verbs[] = {{"check", check}, {"explain", explain}, {"test", test}, {"where", dom_policy_where}};
+    } verbs[] = {
+        {"check", check},
+        {"explain", explain},
+        {"test", test},
+        {"where", dom_policy_where},
+        {"diff", dom_policy_diff_verb},
+    };
 
     if (argc < 2) {
-        return usage("needs a verb: check, explain, test or where", "");
+        return usage("needs a verb: check, explain, test, where or diff", "");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         (void)fputs(s_help, stdout);
