@@ -24,6 +24,7 @@ static const char s_help[] =
     "    domicile policy test FILE_test.cfg... [--format text|json|tap] [--coverage]\n"
     "    domicile policy where FILE [--kind K] [--home CC] [--date DATE] [--format text|json]\n"
     "    domicile policy diff OLD NEW [--no-new-access] [--format text|json]\n"
+    "    domicile policy fmt FILE... [--check|--diff|--write]\n"
     "\n"
     "DESCRIPTION\n"
     "    check    reads the file as the router would and prints every finding with its place.\n"
@@ -31,6 +32,7 @@ static const char s_help[] =
     "    test     runs the cases of test files and prints those that fail.\n"
     "    where    says where each class of each home's data may lie.\n"
     "    diff     says exactly what a new policy decides otherwise.\n"
+    "    fmt      lays files out in one way, keeping every comment.\n"
     "\n"
     "    domicile policy VERB --help tells more. The language is described in docs/POLICY.md.\n"
     "\n"
@@ -438,10 +440,11 @@ int dom_policy_command(int argc, char **argv)
         {"test", test},
         {"where", dom_policy_where},
         {"diff", dom_policy_diff_verb},
+        {"fmt", dom_policy_fmt_verb},
     };
 
     if (argc < 2) {
-        return usage("needs a verb: check, explain, test, where or diff", "");
+        return usage("needs a verb: check, explain, test, where, diff or fmt", "");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         (void)fputs(s_help, stdout);

@@ -491,7 +491,8 @@ static void place_class(const struct dom_node *root, const char *kind, const cha
              entry = entry->next) {
             if (entry_matches(root, entry, kind, home, data_class) &&
                 get(entry, "first_write") != NULL &&
-                !selects_region(root, entry, "first_write", region)) {
+                !(selects_region(root, entry, "first_write", region) &&
+                  selects_region(root, entry, "regions", region))) {
                 may_lead[r] = false;
             }
         }
