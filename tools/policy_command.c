@@ -26,6 +26,7 @@ static const char s_help[] =
     "    domicile policy where FILE [--kind K] [--home CC] [--date DATE] [--format text|json]\n"
     "    domicile policy diff OLD NEW [--no-new-access] [--format text|json]\n"
     "    domicile policy fmt FILE... [--check|--diff|--write]\n"
+    "    domicile policy docs FILE [--date DATE] [--format md|html]\n"
     "\n"
     "DESCRIPTION\n"
     "    check    reads the file as the router would and prints every finding with its place.\n"
@@ -34,6 +35,7 @@ static const char s_help[] =
     "    where    says where each class of each home's data may lie.\n"
     "    diff     says exactly what a new policy decides otherwise.\n"
     "    fmt      lays files out in one way, keeping every comment.\n"
+    "    docs     prints a policy as tables for people.\n"
     "\n"
     "    domicile policy VERB --help tells more. The language is described in docs/POLICY.md.\n"
     "\n"
@@ -517,10 +519,11 @@ int dom_policy_command(int argc, char **argv)
         {"where", dom_policy_where},
         {"diff", dom_policy_diff_verb},
         {"fmt", dom_policy_fmt_verb},
+        {"docs", dom_policy_docs_verb},
     };
 
     if (argc < 2) {
-        return usage("needs a verb: check, explain, test, where, diff or fmt", "");
+        return usage("needs a verb: check, explain, test, where, diff, fmt or docs", "");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         (void)fputs(s_help, stdout);
