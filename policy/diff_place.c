@@ -284,7 +284,8 @@ static void compare_borders(struct dom_differ *differ)
             if (was == is || dom_interner_add(&seen, key) != known) {
                 continue;
             }
-            add_setting(differ, was, is, "%s a border between %s (%s, was in %s) and %s (%s, was in %s)",
+            add_setting(differ, was, is,
+                        "%s a border between %s (%s, was in %s) and %s (%s, was in %s)",
                         is ? "there is now" : "there is no longer", axis->names[b],
                         jurisdiction_name(differ->after, new_b),
                         jurisdiction_name(differ->before, old_b), axis->names[a],

@@ -371,10 +371,11 @@ void dom_docs_print(const struct dom_policy *policy, int64_t time_ms, bool html,
 
     dom_buffer_init(&page.cell, 0);
     if (html) {
-        dom_buffer_append_str(out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
-                                   "<title>Policy</title>\n<style>table { border-collapse: "
-                                   "collapse; } td, th { border: 1px solid #888; padding: 0.3em; "
-                                   "vertical-align: top; text-align: left; }</style></head><body>\n");
+        dom_buffer_append_str(
+            out, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
+                 "<title>Policy</title>\n<style>table { border-collapse: collapse; } td, th { "
+                 "border: 1px solid #888; padding: 0.3em; vertical-align: top; text-align: left; "
+                 "}</style></head><body>\n");
     }
     dom_time_format(until, policy->model.expires_ms, false);
     dom_buffer_printf(&page.cell, "Policy %s, version %lld", policy->info.name,

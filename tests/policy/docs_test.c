@@ -57,8 +57,8 @@ static void what_is_stored_nowhere_is_said(void **unused)
     (void)unused;
     struct dom_buffer out;
 
-    docs_of(&out, "classes = (\"*\"); regions = (\"GB\")", "classes = (\"public\"); regions = (\"GB\")",
-            TEST_NOW_MS, false);
+    docs_of(&out, "classes = (\"*\"); regions = (\"GB\")",
+            "classes = (\"public\"); regions = (\"GB\")", TEST_NOW_MS, false);
     has(&out, "| room | location | GB | nowhere: may not be stored |");
     dom_buffer_cleanup(&out);
 }
