@@ -1,5 +1,5 @@
 /* Runs the cases of a test file against the policy that it names. */
-#include "policy/expect.h"
+#include "policy/expect_internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,6 +208,7 @@ static void judge_request(struct trial *trial, const struct dom_node *node,
 
     dom_policy_decide(trial->policy, request, &decision);
     count_rules(trial, request, &decision);
+    dom_expect_cover(trial->report, request, &decision);
     const char *got = dom_policy_effect_name(decision.effect);
     const char *got_reason = dom_code_reason(decision.reason);
     for (size_t c = 0; c < DOM_CLASSES_MAX && rule[0] == '\0'; c++) {
@@ -488,7 +489,8 @@ static enum dom_code run_cases(struct dom_expect_report *report, const struct do
         calloc(report->policy->model.num_rules + 1, sizeof(report->rule_uses[0]));
     report->placement_uses =
         calloc(report->policy->model.num_placements + 1, sizeof(report->placement_uses[0]));
-    if (report->cases == NULL || report->rule_uses == NULL || report->placement_uses == NULL) {
+    if (report->cases == NULL || report->rule_uses == NULL || report->placement_uses == NULL ||
+        !dom_expect_cover_init(report)) {
         return DOM_FAIL(err, DOM_RESOURCE, "out of memory");
     }
     for (const struct dom_node *node = list->first; node != NULL && rc == DOM_OK;
@@ -541,6 +543,7 @@ void dom_expect_cleanup(struct dom_expect_report *report)
     free(report->cases);
     free(report->rule_uses);
     free(report->placement_uses);
+    free(report->cell_uses);
     free(report->path);
     free(report->policy_path);
     dom_policy_unref(report->policy);

@@ -36,6 +36,7 @@ struct dom_expect_report {
     size_t num_passed;
     uint32_t *rule_uses;            /* owned; by rule: cases that it decided something in */
     uint32_t *placement_uses;       /* owned; by placement entry */
+    uint64_t *cell_uses;            /* owned; a bit per cell of a permit */
     struct dom_findings findings;   /* of the test file */
     struct dom_findings policy_findings;
     struct dom_buffer text;         /* of the test file, for findings */
@@ -52,8 +53,9 @@ enum dom_code dom_expect_run(struct dom_expect_report *report, const char *path,
 /* Legal on a zeroed report. */
 void dom_expect_cleanup(struct dom_expect_report *report);
 
-/* The report in words, as one JSON object, and as TAP version 13. With `coverage` the rules and
- * placement entries that no case touched are named. */
+/* The report in words, as one JSON object, and as TAP version 13. A permit that no case rests on is
+ * a warning. With `coverage` the rules and placement entries that no case touched are named, and
+ * the cells of permits (operation, kind, class) that no case rests on. */
 void dom_expect_print(const struct dom_expect_report *report, bool coverage,
                       struct dom_buffer *out);
 void dom_expect_print_json(const struct dom_expect_report *report, bool coverage,

@@ -1,7 +1,7 @@
 /* The report of a policy test: words, JSON, TAP. */
 #include <string.h>
 
-#include "policy/expect.h"
+#include "policy/expect_internal.h"
 #include "policy/finding_internal.h"
 #include "policy/policy_internal.h"
 
@@ -23,6 +23,45 @@ static size_t count_used(const uint32_t *uses, size_t num)
         used += uses[i] > 0 ? 1U : 0U;
     }
     return used;
+}
+
+/* Permits that no case rests on: whoever adds one adds a case. */
+static void put_warnings(const struct dom_expect_report *report, const char *indent,
+                         struct dom_buffer *out)
+{
+    const struct dom_model *model = &report->policy->model;
+
+    for (size_t i = 0; i < model->num_rules; i++) {
+        struct dom_expect_cells cells = dom_expect_cells(report, i, NULL);
+        if (model->rules[i].permit && cells.num > 0 && cells.covered == 0) {
+            dom_buffer_printf(out, "%swarning: permit \"%s\" (%s:%u) has no test\n", indent,
+                              model->rules[i].id, report->policy_path,
+                              model->rules[i].node->value_at.line);
+        }
+    }
+}
+
+static void put_cells(const struct dom_expect_report *report, const char *indent,
+                      struct dom_buffer *out)
+{
+    const struct dom_model *model = &report->policy->model;
+    struct dom_expect_cells all = dom_expect_all_cells(report);
+    struct dom_buffer names;
+
+    dom_buffer_init(&names, 0);
+    dom_buffer_printf(out, "%scoverage of permits: %zu of %zu cells (operation, kind, class)\n",
+                      indent, all.covered, all.num);
+    for (size_t i = 0; i < model->num_rules; i++) {
+        dom_buffer_clear(&names);
+        struct dom_expect_cells cells = dom_expect_cells(report, i, &names);
+        if (cells.covered < cells.num) {
+            dom_buffer_printf(out, "%s  permit \"%s\" (%s:%u): %zu of %zu; no case for %s\n",
+                              indent, model->rules[i].id, report->policy_path,
+                              model->rules[i].node->value_at.line, cells.covered, cells.num,
+                              dom_buffer_cstr(&names));
+        }
+    }
+    dom_buffer_cleanup(&names);
 }
 
 static void put_coverage(const struct dom_expect_report *report, const char *indent,
@@ -48,6 +87,7 @@ static void put_coverage(const struct dom_expect_report *report, const char *ind
                               model->placements[i].node->value_at.line);
         }
     }
+    put_cells(report, indent, out);
 }
 
 void dom_expect_print(const struct dom_expect_report *report, bool coverage,
@@ -66,18 +106,27 @@ void dom_expect_print(const struct dom_expect_report *report, bool coverage,
     dom_buffer_printf(out, "%s: %zu cases, %zu passed, %zu failed\n", report->path,
                       report->num_cases, report->num_passed,
                       report->num_cases - report->num_passed);
+    if (report->policy != NULL) {
+        put_warnings(report, "", out);
+    }
     if (coverage && report->policy != NULL) {
         put_coverage(report, "", out);
     }
 }
 
+/* `cells` is NULL for what has none. */
 static void put_uses(struct dom_buffer *out, const char *key, const char *id, uint32_t line,
-                     uint32_t uses, bool first)
+                     uint32_t uses, const struct dom_expect_cells *cells, bool first)
 {
     dom_buffer_append_str(out, first ? "\n  {" : ",\n  {");
     dom_buffer_printf(out, "\"%s\": ", key);
     dom_json_string(out, id);
-    dom_buffer_printf(out, ", \"line\": %u, \"cases\": %u}", line, uses);
+    dom_buffer_printf(out, ", \"line\": %u, \"cases\": %u", line, uses);
+    if (cells != NULL && cells->num > 0) {
+        dom_buffer_printf(out, ", \"cells\": %zu, \"cells_covered\": %zu", cells->num,
+                          cells->covered);
+    }
+    dom_buffer_append_char(out, '}');
 }
 
 void dom_expect_print_json(const struct dom_expect_report *report, bool coverage,
@@ -105,12 +154,13 @@ void dom_expect_print_json(const struct dom_expect_report *report, bool coverage
         const struct dom_model *model = &report->policy->model;
         dom_buffer_append_str(out, ",\n \"coverage\": [");
         for (size_t i = 0; i < model->num_rules; i++) {
+            struct dom_expect_cells cells = dom_expect_cells(report, i, NULL);
             put_uses(out, "rule", model->rules[i].id, model->rules[i].node->value_at.line,
-                     report->rule_uses[i], i == 0);
+                     report->rule_uses[i], &cells, i == 0);
         }
         for (size_t i = 0; i < model->num_placements; i++) {
             put_uses(out, "placement", model->placements[i].id,
-                     model->placements[i].node->value_at.line, report->placement_uses[i],
+                     model->placements[i].node->value_at.line, report->placement_uses[i], NULL,
                      i == 0 && model->num_rules == 0);
         }
         dom_buffer_append_char(out, ']');
@@ -140,6 +190,9 @@ void dom_expect_print_tap(const struct dom_expect_report *report, bool coverage,
             put_lines(out, "    ", at->detail);
             dom_buffer_append_str(out, "  ...\n");
         }
+    }
+    if (report->policy != NULL) {
+        put_warnings(report, "# ", out);
     }
     if (coverage && report->policy != NULL) {
         put_coverage(report, "# ", out);

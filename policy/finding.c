@@ -5,30 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Codes that are not errors. Everything that is not listed here is one. */
-static const struct {
-    const char *code;
-    enum dom_finding_level level;
-} s_levels[] = {
-    {"P0401", DOM_FINDING_SECURITY_WARNING}, {"P0402", DOM_FINDING_WARNING},
-    {"P0403", DOM_FINDING_WARNING},          {"P0404", DOM_FINDING_WARNING},
-    {"P0405", DOM_FINDING_WARNING},          {"P0406", DOM_FINDING_WARNING},
-    {"P0407", DOM_FINDING_WARNING},          {"P0501", DOM_FINDING_WARNING},
-    {"P0502", DOM_FINDING_WARNING},          {"P0503", DOM_FINDING_WARNING},
-    {"P0504", DOM_FINDING_WARNING},          {"P0601", DOM_FINDING_SUGGESTION},
-    {"P0602", DOM_FINDING_SUGGESTION},       {"P0603", DOM_FINDING_SUGGESTION},
-};
-
-enum dom_finding_level dom_finding_code_level(const char *code)
-{
-    for (size_t i = 0; i < DOM_ARRAY_LEN(s_levels); i++) {
-        if (strcmp(code, s_levels[i].code) == 0) {
-            return s_levels[i].level;
-        }
-    }
-    return DOM_FINDING_ERROR;
-}
-
 const char *dom_finding_level_name(enum dom_finding_level level)
 {
     switch (level) {

@@ -49,4 +49,18 @@ void dom_findings_print(const struct dom_findings *findings, const char *name,
 void dom_findings_print_json(const struct dom_findings *findings, const char *name,
                              struct dom_buffer *out);
 
+/* The table of codes, in order. "" past the end, and for a code that there is not. */
+size_t dom_finding_num_codes(void);
+const char *dom_finding_code_at(size_t index);
+const char *dom_finding_code_title(const char *code);
+/* What the code means and what to do, for people. False when there is no such code. */
+bool dom_finding_explain(const char *code, struct dom_buffer *out);
+
+/* SARIF 2.1.0: one log with one run over any number of files. *first is true before the first
+ * call of add. Columns count characters. */
+void dom_sarif_begin(struct dom_buffer *out);
+void dom_sarif_add(const struct dom_findings *findings, const char *name, struct dom_slice text,
+                   bool *first, struct dom_buffer *out);
+void dom_sarif_end(struct dom_buffer *out);
+
 #endif

@@ -20,7 +20,7 @@ struct dom_place {
 };
 
 /* Adds one finding; path and help are copied and may be NULL. The level follows from the code's
- * table entry (see finding.c). Out of memory drops the finding but keeps the count of errors
+ * table entry (finding_codes.inc). Out of memory drops the finding but keeps the count of errors
  * truthful: the list then holds a P0099. */
 void dom_findings_add(struct dom_findings *findings, const char *code, struct dom_place place,
                       const char *path, const char *help, const char *fmt, ...) DOM_PRINTF(6, 7);
@@ -28,7 +28,7 @@ void dom_findings_add(struct dom_findings *findings, const char *code, struct do
 /* Sorts by place, then code; drops those that say the same at the same place. */
 void dom_findings_sort(struct dom_findings *findings);
 
-/* The level of a code: P04 and later carry their own; everything before is an error. */
+/* The level of a code, from the table in finding_codes.inc; an error when it is not in there. */
 enum dom_finding_level dom_finding_code_level(const char *code);
 
 /* "error", "security-warning", "warning", "suggestion". */

@@ -10,6 +10,7 @@
 #include "policy/expect.h"
 #include "policy/policy.h"
 #include "tools/command.h"
+#include "tools/policy_verbs.h"
 #include "tools/policy_where.h"
 
 static const char s_help[] =
@@ -17,29 +18,37 @@ static const char s_help[] =
     "    domicile policy - check, explain and test residency policies\n"
     "\n"
     "SYNOPSIS\n"
-    "    domicile policy check FILE... [--format text|json]\n"
+    "    domicile policy check FILE... [--format text|json|sarif]\n"
+    "    domicile policy check --explain CODE\n"
     "    domicile policy explain FILE --op OP --service S --purpose P --kind K --home CC\n"
     "        --caller REGION [--serves REGION] [--date DATE] [--fields A,B] [--format text|json]\n"
     "    domicile policy test FILE_test.cfg... [--format text|json|tap] [--coverage]\n"
     "    domicile policy where FILE [--kind K] [--home CC] [--date DATE] [--format text|json]\n"
+    "    domicile policy diff OLD NEW [--no-new-access] [--format text|json]\n"
+    "    domicile policy fmt FILE... [--check|--diff|--write]\n"
+    "    domicile policy docs FILE [--date DATE] [--format md|html]\n"
     "\n"
     "DESCRIPTION\n"
     "    check    reads the file as the router would and prints every finding with its place.\n"
     "    explain  decides one request and says why, in six lines.\n"
     "    test     runs the cases of test files and prints those that fail.\n"
     "    where    says where each class of each home's data may lie.\n"
+    "    diff     says exactly what a new policy decides otherwise.\n"
+    "    fmt      lays files out in one way, keeping every comment.\n"
+    "    docs     prints a policy as tables for people.\n"
     "\n"
     "    domicile policy VERB --help tells more. The language is described in docs/POLICY.md.\n"
     "\n"
     "EXIT STATUS\n"
-    "    0 clean; 1 errors were found or cases failed; 3 usage.\n";
+    "    0 clean; 1 errors were found or cases failed; 2 there are differences; 3 usage.\n";
 
 static const char s_check_help[] =
     "NAME\n"
     "    domicile policy check - find what is wrong or risky in policy files\n"
     "\n"
     "SYNOPSIS\n"
-    "    domicile policy check FILE... [--format text|json]\n"
+    "    domicile policy check FILE... [--format text|json|sarif]\n"
+    "    domicile policy check --explain CODE\n"
     "\n"
     "DESCRIPTION\n"
     "    Prints every finding of each file, in the order of the text, with line, column and a\n"
@@ -47,8 +56,10 @@ static const char s_check_help[] =
     "    suggestion.\n"
     "\n"
     "OPTIONS\n"
-    "    --format text|json  text has a caret under the place; json is one array per file.\n"
-    "    --help              prints this text.\n"
+    "    --format text|json|sarif  text has a caret under the place; json is one array per\n"
+    "                              file; sarif is one SARIF 2.1.0 log of all files.\n"
+    "    --explain CODE            says what a code such as P0203 means and what to do.\n"
+    "    --help                    prints this text.\n"
     "\n"
     "EXIT STATUS\n"
     "    0 no errors; 1 errors; 3 usage.\n";
@@ -90,17 +101,19 @@ static const char s_test_help[] =
     "\n"
     "OPTIONS\n"
     "    --format text|json|tap  text prints failing cases only.\n"
-    "    --coverage              names rules and placement entries that no case touches.\n"
+    "    --coverage              names rules and placement entries that no case touches, and\n"
+    "                            the cells of permits (operation, kind, class) without one.\n"
     "    --help                  prints this text.\n"
     "\n"
     "EXIT STATUS\n"
     "    0 every case passed; 1 a case failed or a file has errors; 3 usage.\n";
 
-enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_TAP };
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_TAP, FORMAT_SARIF };
 
 struct arguments {
     enum format format;
     bool coverage;
+    bool sarif; /* the format is offered */
     bool help;
     bool bad;
     const char *op;
@@ -112,6 +125,7 @@ struct arguments {
     const char *serves;
     const char *date;
     const char *fields;
+    const char *code;
 };
 
 static int usage(const char *message, const char *what)
@@ -129,6 +143,8 @@ static bool take_format(struct arguments *arguments, const char *text, bool tap_
         arguments->format = FORMAT_JSON;
     } else if (strcmp(text, "tap") == 0 && tap_allowed) {
         arguments->format = FORMAT_TAP;
+    } else if (strcmp(text, "sarif") == 0 && arguments->sarif) {
+        arguments->format = FORMAT_SARIF;
     } else {
         (void)usage("unknown format", text);
         return false;
@@ -142,9 +158,12 @@ static void take_arguments(struct arguments *arguments, int argc, char **argv,
 {
     const char **texts[] = {&arguments->op,     &arguments->service, &arguments->purpose,
                             &arguments->kind,   &arguments->home,    &arguments->caller,
-                            &arguments->serves, &arguments->date,    &arguments->fields};
+                            &arguments->serves, &arguments->date,    &arguments->fields,
+                            &arguments->code};
+    bool sarif = arguments->sarif;
 
     memset(arguments, 0, sizeof(*arguments));
+    arguments->sarif = sarif;
     optind = 0;
     for (;;) {
         int found = getopt_long(argc, argv, "", options, NULL);
@@ -222,11 +241,66 @@ static bool load(struct dom_policy **policyp, const char *path, enum format form
     return rc == DOM_OK;
 }
 
+static int explain_code(const char *code)
+{
+    struct dom_buffer out;
+
+    dom_buffer_init(&out, 0);
+    bool known = dom_finding_explain(code, &out);
+    print(&out);
+    dom_buffer_cleanup(&out);
+    return known ? DOM_EXIT_OK : usage("no such code:", code);
+}
+
+/* Adds one file's findings to the log. False when the file has errors. */
+static bool check_sarif(const char *path, bool *first, struct dom_buffer *out)
+{
+    struct dom_policy_load_options options = {.name = path};
+    struct dom_findings findings = {0};
+    struct dom_policy *policy = NULL;
+    struct dom_error err = {0};
+    struct dom_buffer text;
+
+    options.now_ms = dom_clock_wall_ms(dom_clock_system());
+    dom_buffer_init(&text, 0);
+    enum dom_code rc = dom_file_read(&text, path, DOM_POLICY_FILE_BYTES_MAX, &err);
+    if (rc == DOM_OK) {
+        rc = dom_policy_compile(&policy, &findings, dom_buffer_slice(&text), &options, &err);
+    }
+    if (rc != DOM_OK && findings.num_items == 0) {
+        (void)fprintf(stderr, "domicile policy: %s\n", err.message);
+    }
+    dom_sarif_add(&findings, path, dom_buffer_slice(&text), first, out);
+    dom_findings_cleanup(&findings);
+    dom_buffer_cleanup(&text);
+    dom_policy_unref(policy);
+    return rc == DOM_OK;
+}
+
+static int check_all_sarif(char **paths, int num)
+{
+    struct dom_buffer out;
+    bool first = true;
+    bool clean = true;
+
+    dom_buffer_init(&out, 0);
+    dom_sarif_begin(&out);
+    for (int i = 0; i < num; i++) {
+        clean = check_sarif(paths[i], &first, &out) && clean;
+    }
+    dom_sarif_end(&out);
+    print(&out);
+    dom_buffer_cleanup(&out);
+    return clean ? DOM_EXIT_OK : DOM_EXIT_FAILED;
+}
+
 static int check(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"format", required_argument, NULL, 'f'}, {"help", no_argument, NULL, 'h'}, {0}};
-    struct arguments arguments;
+    static const struct option options[] = {{"format", required_argument, NULL, 'f'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"explain", required_argument, NULL, 265},
+                                            {0}};
+    struct arguments arguments = {.sarif = true};
     bool clean = true;
 
     take_arguments(&arguments, argc, argv, options, false);
@@ -234,8 +308,17 @@ static int check(int argc, char **argv)
         (void)fputs(s_check_help, stdout);
         return DOM_EXIT_OK;
     }
-    if (arguments.bad || optind >= argc) {
-        return arguments.bad ? DOM_EXIT_USAGE : usage("check needs a file", "");
+    if (!arguments.bad && arguments.code != NULL && optind == argc) {
+        return explain_code(arguments.code);
+    }
+    if (arguments.bad || arguments.code != NULL || optind >= argc) {
+        return arguments.bad ? DOM_EXIT_USAGE
+                             : usage(arguments.code == NULL ? "check needs a file"
+                                                            : "--explain takes no file",
+                                     "");
+    }
+    if (arguments.format == FORMAT_SARIF) {
+        return check_all_sarif(argv + optind, argc - optind);
     }
     for (int i = optind; i < argc; i++) {
         struct dom_policy *policy = NULL;
@@ -325,7 +408,7 @@ static int explain(int argc, char **argv)
         {"home", required_argument, NULL, 260},    {"caller", required_argument, NULL, 261},
         {"serves", required_argument, NULL, 262},  {"date", required_argument, NULL, 263},
         {"fields", required_argument, NULL, 264},  {0}};
-    struct arguments arguments;
+    struct arguments arguments = {.sarif = false};
     struct dom_policy *policy = NULL;
     struct dom_policy_request request;
     struct dom_buffer out;
@@ -407,7 +490,7 @@ static int test(int argc, char **argv)
                                             {"coverage", no_argument, NULL, 'c'},
                                             {"help", no_argument, NULL, 'h'},
                                             {0}};
-    struct arguments arguments;
+    struct arguments arguments = {.sarif = false};
     bool passed = true;
 
     take_arguments(&arguments, argc, argv, options, true);
@@ -429,10 +512,18 @@ int dom_policy_command(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } verbs[] = {{"check", check}, {"explain", explain}, {"test", test}, {"where", dom_policy_where}};
+    } verbs[] = {
+        {"check", check},
+        {"explain", explain},
+        {"test", test},
+        {"where", dom_policy_where},
+        {"diff", dom_policy_diff_verb},
+        {"fmt", dom_policy_fmt_verb},
+        {"docs", dom_policy_docs_verb},
+    };
 
     if (argc < 2) {
-        return usage("needs a verb: check, explain, test or where", "");
+        return usage("needs a verb: check, explain, test, where, diff, fmt or docs", "");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         (void)fputs(s_help, stdout);

@@ -209,12 +209,60 @@ static void the_shipped_policy_keeps_its_cases(void **unused)
     dom_expect_cleanup(&report);
 }
 
+static void print_of(const char *cases, bool coverage, struct dom_buffer *out)
+{
+    struct dom_expect_report report;
+
+    dom_buffer_init(out, 0);
+    assert_int_equal(run(&report, cases), DOM_OK);
+    dom_expect_print(&report, coverage, out);
+    dom_expect_cleanup(&report);
+}
+
+static void coverage_names_the_cells_of_permits_without_a_case(void **unused)
+{
+    (void)unused;
+    struct dom_buffer out;
+
+    print_of(ASK "{ effect = \"modify\"; }; }", true, &out);
+    assert_non_null(strstr(dom_buffer_cstr(&out), "coverage of permits: 2 of 2 cells"));
+    assert_null(strstr(dom_buffer_cstr(&out), "no case for"));
+    dom_buffer_cleanup(&out);
+    print_of("{ name = \"one\"; op = \"read\"; service = \"feed\"; purpose = \"moderation\"; kind = "
+             "\"room\"; home = \"DE\"; caller = \"us-1\"; date = \"2026-11-22\"; "
+             "fields = (\"owner\"); expect = { effect = \"modify\"; }; }",
+             true, &out);
+    assert_non_null(strstr(dom_buffer_cstr(&out), "coverage of permits: 1 of 2 cells"));
+    assert_non_null(strstr(dom_buffer_cstr(&out), ": 1 of 2; no case for read room (public)\n"));
+    dom_buffer_cleanup(&out);
+}
+
+static void a_permit_that_no_case_rests_on_is_a_warning(void **unused)
+{
+    (void)unused;
+    struct dom_buffer out;
+
+    print_of(ASK "{ effect = \"modify\"; }; }", false, &out);
+    assert_null(strstr(dom_buffer_cstr(&out), "warning"));
+    dom_buffer_cleanup(&out);
+    /* After its basis has ended the permit is named by the denial, but nothing rests on it. */
+    print_of("{ name = \"lapsed\"; op = \"read\"; service = \"feed\"; purpose = \"moderation\"; kind = "
+             "\"room\"; home = \"DE\"; caller = \"us-1\"; date = \"2027-07-01\"; fields = "
+             "(\"title\"); expect = { effect = \"deny\"; }; }",
+             false, &out);
+    assert_non_null(strstr(dom_buffer_cstr(&out), "warning: permit \"permit-1\" ("));
+    assert_non_null(strstr(dom_buffer_cstr(&out), ") has no test\n"));
+    dom_buffer_cleanup(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_holds_passes),
         cmocka_unit_test(what_does_not_hold_fails_and_says_why),
         cmocka_unit_test(coverage_names_the_rules_without_a_case),
+        cmocka_unit_test(coverage_names_the_cells_of_permits_without_a_case),
+        cmocka_unit_test(a_permit_that_no_case_rests_on_is_a_warning),
         cmocka_unit_test(what_is_no_test_is_refused),
         cmocka_unit_test(the_shipped_policy_keeps_its_cases),
     };

@@ -4,10 +4,11 @@
 
 static const char *const s_countries[] = {"AT", "DE", "FR", "SE", "GB", "US", "SG",
                                           "KZ", "RU", "BR", "IN", "JP"};
-#define NUM_COUNTRIES 12U
+#define COUNTRIES_MAX 12U
 
 /* What one policy has of each; names are a letter and a number. */
 struct sizes {
+    uint32_t countries;
     uint32_t jurisdictions;
     uint32_t groups;
     uint32_t regions;
@@ -78,7 +79,7 @@ static void put_places(struct dom_buffer *out, uint64_t *state, const char *key,
             dom_buffer_printf(out, "%s\"G%u\"", comma, random_below(state, sizes->groups));
         } else {
             dom_buffer_printf(out, "%s\"%s\"", comma,
-                              s_countries[random_below(state, NUM_COUNTRIES)]);
+                              s_countries[random_below(state, sizes->countries)]);
         }
     }
     dom_buffer_append_str(out, ");");
@@ -90,7 +91,7 @@ static void put_geography(struct dom_buffer *out, uint64_t *state, const struct 
     for (uint32_t j = 0; j < sizes->jurisdictions; j++) {
         bool first = true;
         dom_buffer_printf(out, "  J%u = { countries = (", j);
-        for (uint32_t c = 0; c < NUM_COUNTRIES; c++) {
+        for (uint32_t c = 0; c < sizes->countries; c++) {
             if (jurisdiction_of(sizes, c) == j) {
                 dom_buffer_printf(out, "%s\"%s\"", first ? "" : ", ", s_countries[c]);
                 first = false;
@@ -102,12 +103,12 @@ static void put_geography(struct dom_buffer *out, uint64_t *state, const struct 
     for (uint32_t g = 0; g < sizes->groups; g++) {
         dom_buffer_printf(out, "  G%u = (\"J%u\", \"%s\");\n", g,
                           random_below(state, sizes->jurisdictions),
-                          s_countries[random_below(state, NUM_COUNTRIES)]);
+                          s_countries[random_below(state, sizes->countries)]);
     }
     dom_buffer_append_str(out, "};\nregions = {\n");
     for (uint32_t r = 0; r < sizes->regions; r++) {
         dom_buffer_printf(out, "  r%u = { country = \"%s\"; };\n", r,
-                          s_countries[random_below(state, NUM_COUNTRIES)]);
+                          s_countries[random_below(state, sizes->countries)]);
     }
     dom_buffer_append_str(out, "};\n");
 }
@@ -278,9 +279,41 @@ static void put_rules(struct dom_buffer *out, uint64_t *state, const struct size
     dom_buffer_append_str(out, "\n);\n");
 }
 
+static void put_policy(struct dom_buffer *out, uint64_t *state, struct sizes *sizes,
+                       uint32_t num_rules)
+{
+    sizes->personal_from = random_below(state, sizes->classes + 1);
+    dom_buffer_printf(out,
+                      "policy = { schema = 1; name = \"random\"; version = 1L; expires = "
+                      "\"2028-01-01\"; };\ndefaults = { uncovered_field = \"%s\"; };\n",
+                      chance(state, 70) ? "redact" : "deny");
+    put_geography(out, state, sizes);
+    put_vocabulary(out, state, sizes);
+    put_placement(out, state, sizes);
+    put_rules(out, state, sizes, num_rules);
+}
+
+void random_small_policy(struct dom_buffer *out, uint64_t *state, uint32_t rules_max)
+{
+    struct sizes sizes = {
+        .countries = 4,
+        .jurisdictions = 2 + random_below(state, 2),
+        .groups = random_below(state, 2),
+        .regions = 2 + random_below(state, 2),
+        .classes = 2 + random_below(state, 2),
+        .purposes = 1 + random_below(state, 2),
+        .services = 1 + random_below(state, 2),
+        .kinds = 1 + random_below(state, 2),
+        .bases = 1 + random_below(state, 3),
+    };
+
+    put_policy(out, state, &sizes, random_below(state, rules_max + 1));
+}
+
 void random_policy(struct dom_buffer *out, uint64_t *state, uint32_t rules_max)
 {
     struct sizes sizes = {
+        .countries = COUNTRIES_MAX,
         .jurisdictions = 2 + random_below(state, 6),
         .groups = random_below(state, 3),
         .regions = 2 + random_below(state, 7),
@@ -291,13 +324,22 @@ void random_policy(struct dom_buffer *out, uint64_t *state, uint32_t rules_max)
         .bases = 1 + random_below(state, 6),
     };
 
-    sizes.personal_from = random_below(state, sizes.classes + 1);
-    dom_buffer_printf(out,
-                      "policy = { schema = 1; name = \"random\"; version = 1L; expires = "
-                      "\"2028-01-01\"; };\ndefaults = { uncovered_field = \"%s\"; };\n",
-                      chance(state, 70) ? "redact" : "deny");
-    put_geography(out, state, &sizes);
-    put_vocabulary(out, state, &sizes);
-    put_placement(out, state, &sizes);
-    put_rules(out, state, &sizes, random_below(state, rules_max + 1));
+    put_policy(out, state, &sizes, random_below(state, rules_max + 1));
+}
+
+void random_large_policy(struct dom_buffer *out, uint64_t *state)
+{
+    struct sizes sizes = {
+        .countries = COUNTRIES_MAX,
+        .jurisdictions = 12,
+        .groups = 4,
+        .regions = 12,
+        .classes = 10,
+        .purposes = 20,
+        .services = 20,
+        .kinds = 4,
+        .bases = 20,
+    };
+
+    put_policy(out, state, &sizes, 200);
 }

@@ -15,4 +15,11 @@ uint32_t random_below(uint64_t *state, uint32_t below);
  * meaning (no lead, too few regions), which the caller skips. */
 void random_policy(struct dom_buffer *out, uint64_t *state, uint32_t rules_max);
 
+/* The same with so few names that every request can be asked: 4 countries, at most 3 classes and
+ * 2 of each kind of name. */
+void random_small_policy(struct dom_buffer *out, uint64_t *state, uint32_t rules_max);
+
+/* 12 jurisdictions, 20 purposes, 20 services, 200 rules. */
+void random_large_policy(struct dom_buffer *out, uint64_t *state);
+
 #endif

@@ -205,6 +205,28 @@ static void weigh_class(const struct dom_node *root, const struct reference_requ
     }
 }
 
+static void note_limit(const struct dom_node *root, const struct dom_node *rule,
+                       const struct dom_node *node, struct reference_answer *answer)
+{
+    size_t c = 0;
+
+    if (answer->num_limits++ >= REFERENCE_LIMITS_MAX) {
+        return;
+    }
+    struct reference_limit *limit = &answer->limits[answer->num_limits - 1];
+    const struct dom_node *classes = get(node, "classes");
+    limit->records = get(node, "records")->integer;
+    limit->per = text_of(node, "per");
+    limit->count = text_of(node, "count")[0] == '\0' ? "subjects" : text_of(node, "count");
+    limit->window = text_of(node, "window")[0] == '\0' ? "sliding" : text_of(node, "window");
+    for (const struct dom_node *name = members(root, "data_classes"); name != NULL;
+         name = name->next, c++) {
+        if (selects(classes == NULL ? rule : node, "classes", name->name)) {
+            limit->classes |= UINT64_C(1) << c;
+        }
+    }
+}
+
 static void count_limits(const struct dom_node *root, const struct reference_request *request,
                          struct reference_answer *answer)
 {
@@ -215,7 +237,9 @@ static void count_limits(const struct dom_node *root, const struct reference_req
         }
         for (const struct dom_node *node = members(rule, "obligations"); node != NULL;
              node = node->next) {
-            answer->num_limits += strcmp(text_of(node, "do"), "limit") == 0 ? 1U : 0U;
+            if (strcmp(text_of(node, "do"), "limit") == 0) {
+                note_limit(root, rule, node, answer);
+            }
         }
     }
 }
@@ -339,6 +363,8 @@ void reference_decide(const struct dom_node *root, const struct reference_reques
         const struct dom_node *decides = results[c].forbid != NULL   ? results[c].forbid
                                          : results[c].permit != NULL ? results[c].permit
                                                                      : results[c].lapsed;
+        answer->permitted[c] = results[c].forbid == NULL && results[c].permit != NULL;
+        answer->left_out[c] = answer->permitted[c] && results[c].strength == 3;
         if (decides != NULL) {
             answer->rule[c] = text_of(decides, "id");
             answer->basis[c] = results[c].forbid != NULL ? "" : text_of(decides, "basis");
@@ -465,7 +491,8 @@ static void place_class(const struct dom_node *root, const char *kind, const cha
              entry = entry->next) {
             if (entry_matches(root, entry, kind, home, data_class) &&
                 get(entry, "first_write") != NULL &&
-                !selects_region(root, entry, "first_write", region)) {
+                !(selects_region(root, entry, "first_write", region) &&
+                  selects_region(root, entry, "regions", region))) {
                 may_lead[r] = false;
             }
         }

@@ -22,6 +22,16 @@ struct reference_request {
     bool classes[DOM_CLASSES_MAX]; /* in the order of data_classes */
 };
 
+#define REFERENCE_LIMITS_MAX 64U
+
+struct reference_limit {
+    int64_t records;
+    const char *per;
+    const char *count;
+    const char *window;
+    uint64_t classes; /* bit by order of data_classes */
+};
+
 struct reference_answer {
     const char *effect;
     const char *reason;
@@ -29,7 +39,10 @@ struct reference_answer {
     const char *rule[DOM_CLASSES_MAX];    /* "" when none decided */
     const char *basis[DOM_CLASSES_MAX];
     const char *key[DOM_CLASSES_MAX];
+    bool permitted[DOM_CLASSES_MAX];      /* a permit in force and no forbid, asked or not */
+    bool left_out[DOM_CLASSES_MAX];       /* permitted, but to be withheld */
     size_t num_limits;                    /* of all matching permits in force, any class */
+    struct reference_limit limits[REFERENCE_LIMITS_MAX]; /* the first of them */
 };
 
 void reference_decide(const struct dom_node *root, const struct reference_request *request,
