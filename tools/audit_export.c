@@ -69,6 +69,10 @@ static enum dom_code export_to(struct dom_audit_args *args, FILE *out, struct do
         .progress_arg = &progress,
     };
     enum dom_code rc = dom_audit_open_log(args, &note, &checkpoint, err);
+    if (rc == DOM_OK && args->sign_key != NULL) {
+        /* Nobody should sign for entries that are not those of the log. */
+        rc = dom_audit_check_log(args, dom_buffer_slice(&note), err);
+    }
     if (rc == DOM_OK) {
         rc = dom_tiledir_init(&tiledir, args->log, checkpoint.head.size, err);
     }

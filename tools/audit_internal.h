@@ -70,12 +70,19 @@ enum dom_code dom_audit_open_log(struct dom_audit_args *args, struct dom_buffer 
                                  struct dom_checkpoint *checkpoint,
                                  struct dom_error *err) DOM_MUST_USE;
 
+/* Verifies the log in use against a checkpoint of it, before something is said about its entries.
+ * Errors: TAMPERED (with the first bad index and file), IO. */
+enum dom_code dom_audit_check_log(const struct dom_audit_args *args, struct dom_slice checkpoint,
+                                  struct dom_error *err) DOM_MUST_USE;
+
 /* Verbs that are in files of their own; each returns an exit code. */
 int dom_audit_check_export(struct dom_audit_args *args);
 int dom_audit_check_proof(struct dom_audit_args *args);
 int dom_audit_consistency(struct dom_audit_args *args);
 int dom_audit_export(struct dom_audit_args *args);
+int dom_audit_gap(struct dom_audit_args *args);
 int dom_audit_prove(struct dom_audit_args *args);
+int dom_audit_report(struct dom_audit_args *args);
 int dom_audit_tail(struct dom_audit_args *args);
 int dom_audit_verify(struct dom_audit_args *args);
 

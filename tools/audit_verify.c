@@ -86,6 +86,25 @@ static void print_json(const struct dom_audit_args *args, const struct dom_verif
     json_decref(json);
 }
 
+enum dom_code dom_audit_check_log(const struct dom_audit_args *args, struct dom_slice checkpoint,
+                                  struct dom_error *err)
+{
+    struct dom_audit_progress progress;
+    struct dom_verify_result result;
+    struct dom_verify_options options = {.dir = args->log,
+                                         .keys = args->keys,
+                                         .num_keys = args->num_keys,
+                                         .checkpoint = checkpoint,
+                                         .skew_ms = INT64_MAX,
+                                         .progress = dom_audit_progress_show,
+                                         .progress_arg = &progress};
+
+    dom_audit_progress_init(&progress);
+    enum dom_code rc = dom_log_verify(&options, &result, err);
+    dom_audit_progress_end(&progress);
+    return rc;
+}
+
 int dom_audit_verify(struct dom_audit_args *args)
 {
     struct dom_audit_progress progress;
