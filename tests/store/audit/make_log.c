@@ -1,6 +1,6 @@
-/* make_log DIR SIZE [STEP [mixed]]: a log of SIZE valid entries below DIR, published every STEP entries,
- * signed with a fixed test key. With "mixed" the entries are
- * of every type. For tests that look at a log from outside. */
+/* make_log DIR SIZE [STEP [mixed]]: a log of SIZE valid entries below DIR, published every STEP
+ * entries, signed with a fixed test key. With "mixed" the entries are of every type. For tests
+ * that look at a log from outside. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -143,7 +143,8 @@ static void art30_tells_recipient_safeguard_and_replicas(void **state)
     fixture_init(&f, 10);
     (void)report_text(&f, DOM_REPORT_ART30, DOM_REPORT_CSV, 1, &text);
     assert_true(has(&text, "\r\nmoderation,\"content, identifier\",live_room,DE,Live Inc,DE,US,"
-                           "GDPR-46-2-c,SCC-2026-03,,\"identifier pseudonym, network redact\",5,5,2021,"));
+                           "GDPR-46-2-c,SCC-2026-03,,\"identifier pseudonym, network redact\","
+                           "5,5,2021,"));
     assert_true(has(&text, ",replica in us-east;x,"));
     assert_true(has(&text, ",US,scc,"));
     assert_false(has(&text, "NO_PERMIT"));
