@@ -63,6 +63,7 @@ static enum dom_code export_to(struct dom_audit_args *args, FILE *out, struct do
         .format = dom_export_format_find(dom_slice_str(format)),
         .out = out,
         .resume_file = args->has_resume && args->out != NULL,
+        .resume_check = args->manifest != NULL,
         .resume_stream = args->has_resume && args->out == NULL,
         .resume_after = args->resume_after,
         .progress = dom_audit_progress_show,

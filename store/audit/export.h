@@ -106,6 +106,7 @@ struct dom_export_options {
     /* `out` is open for reading too and holds an export that broke off: keep its rows up to the
      * one of index resume_after, cut off what follows, go on behind it. */
     bool resume_file;
+    bool resume_check; /* make the rows of that file again and compare: for who signs for them */
     /* Leave out the header and the rows up to resume_after: the output goes behind a part that
      * somebody else has. The digest is that of this part. Not with resume_file. */
     bool resume_stream;
@@ -115,7 +116,8 @@ struct dom_export_options {
 };
 /* Writes the rows. The caller closes `out` and looks at its error; *stats is right for what was
  * written also after an error. Errors: IO, CORRUPT, PARSE, INVALID (an entry is not ours, or the
- * file that is to be resumed holds no row of that index). */
+ * file that is to be resumed holds no row of that index), TAMPERED (resume_check found another
+ * row). */
 enum dom_code dom_export_write(const struct dom_export_options *options,
                                struct dom_export_stats *stats, struct dom_error *err) DOM_MUST_USE;
 /* The same for JSON lines from the beginning on. */

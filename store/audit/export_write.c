@@ -73,11 +73,12 @@ static enum dom_code take_rows(struct writer *w, struct dom_export_rows *rows, u
             dom_buffer_clear(&w->row);
             w->format->header(&w->row);
             if (!dom_slice_eq(row, dom_buffer_slice(&w->row))) {
-                return DOM_FAIL(err, DOM_INVALID, "the file is no export of this form");
+                return DOM_FAIL(err, DOM_INVALID, "the file is no such export");
             }
         } else if (!dom_export_row_index(w->format, row, &index) ||
-                   (w->stats->count > 0 && index <= w->stats->last_index)) {
-            return DOM_FAIL(err, DOM_INVALID, "the file is no export of this form: row %llu",
+                   (w->stats->count > 0 && index <= w->stats->last_index) ||
+                   index < w->options->filter->first || index >= w->options->filter->end) {
+            return DOM_FAIL(err, DOM_INVALID, "the file is no such export: row %llu",
                             (unsigned long long)w->stats->count);
         } else {
             w->stats->count++;
@@ -92,6 +93,60 @@ static enum dom_code take_rows(struct writer *w, struct dom_export_rows *rows, u
     }
 }
 
+struct comparer {
+    struct writer *writer;
+    struct dom_export_rows *rows;
+};
+
+static enum dom_code compare_row(void *arg, uint64_t index, struct dom_slice entry,
+                                 const struct dom_entry_head *head, struct dom_error *err)
+{
+    struct comparer *c = arg;
+    struct dom_slice row;
+    bool done = false;
+    bool cut = false;
+
+    (void)head;
+    dom_buffer_clear(&c->writer->row);
+    enum dom_code rc = dom_export_row_make(c->writer->format, entry, index, &c->writer->row, err);
+    if (rc == DOM_OK) {
+        rc = dom_export_rows_next(c->rows, &row, &done, &cut, err);
+    }
+    if (rc == DOM_OK && !dom_slice_eq(row, dom_buffer_slice(&c->writer->row))) {
+        rc = DOM_FAIL(err, DOM_TAMPERED, "the file has not the row of index %llu",
+                      (unsigned long long)index);
+    }
+    return rc;
+}
+
+/* Makes the rows again that the file has, and compares them. */
+static enum dom_code check_rows(struct writer *w, struct dom_error *err)
+{
+    struct dom_export_rows rows;
+    struct dom_slice header;
+    struct dom_export_filter filter = *w->options->filter;
+    struct comparer comparer = {.writer = w, .rows = &rows};
+    uint64_t num_bytes = w->stats->bytes;
+    bool done = false;
+    bool cut = false;
+    enum dom_code rc = DOM_OK;
+
+    filter.end = w->options->resume_after + 1;
+    rewind(w->options->out);
+    dom_export_rows_init(&rows, w->options->out, w->format);
+    if (w->format->header != NULL) {
+        rc = dom_export_rows_next(&rows, &header, &done, &cut, err);
+    }
+    if (rc == DOM_OK) {
+        rc = dom_log_each(w->options->tiledir, &filter, compare_row, &comparer, err);
+    }
+    if (rc == DOM_OK && rows.num_bytes != num_bytes) {
+        rc = DOM_FAIL(err, DOM_TAMPERED, "the file has rows that were not asked for");
+    }
+    dom_export_rows_cleanup(&rows);
+    return rc;
+}
+
 static enum dom_code resume_file(struct writer *w, struct dom_error *err)
 {
     struct dom_export_rows rows;
@@ -100,6 +155,9 @@ static enum dom_code resume_file(struct writer *w, struct dom_error *err)
     rewind(out);
     dom_export_rows_init(&rows, out, w->format);
     enum dom_code rc = take_rows(w, &rows, w->options->resume_after, err);
+    if (rc == DOM_OK && w->options->resume_check) {
+        rc = check_rows(w, err);
+    }
     if (rc == DOM_OK && (fflush(out) != 0 || ftruncate(fileno(out), (off_t)rows.num_bytes) != 0 ||
                          fseeko(out, (off_t)rows.num_bytes, SEEK_SET) != 0)) {
         rc = DOM_FAIL(err, DOM_IO, "cannot go on with the file: %s", strerror(errno));

@@ -19,6 +19,7 @@ struct fixture {
     struct dom_export_filter filter;
     struct dom_export_stats stats;
     struct dom_manifest manifest;
+    bool resume_check;
     char dir[PATH_MAX];
     char path[PATH_MAX];
 };
@@ -56,6 +57,7 @@ static enum dom_code export_mode(struct fixture *f, const char *mode, bool resum
                                          .format = f->manifest.format,
                                          .out = out,
                                          .resume_file = resume,
+                                         .resume_check = f->resume_check,
                                          .resume_after = after};
 
     assert_non_null(out);
@@ -357,6 +359,7 @@ static void resumed_export_is_byte_for_byte_the_whole_one(void **state)
         for (size_t cut = whole.len / 3; cut <= whole.len; cut += whole.len / 7) {
             testing_write(f.path, dom_slice_of(whole.data, cut));
             /* Rows up to index 20 lie before the first third's end. */
+            f.resume_check = cut % 2 == 0;
             if (export_mode(&f, "r+b", true, 20, &text, &err) != DOM_OK) {
                 fail_msg("%s cut at %zu: %s", s_names[i], cut, err.message);
             }
@@ -372,6 +375,46 @@ static void resumed_export_is_byte_for_byte_the_whole_one(void **state)
         assert_int_equal(export_mode(&f, "r+b", true, 1, &text, &err), DOM_INVALID);
         testing_write(f.path, DOM_SLICE_LIT(""));
         assert_int_equal(export_mode(&f, "r+b", true, 1, &text, &err), DOM_INVALID);
+    }
+    dom_buffer_cleanup(&whole);
+    dom_buffer_cleanup(&text);
+    fixture_cleanup(&f);
+}
+
+/* What is signed for as a whole must not come from a file that anybody could have changed. */
+static void rows_of_the_file_are_compared_when_a_manifest_is_to_tell_of_them(void **state)
+{
+    struct fixture f;
+    struct dom_buffer whole = {0};
+    struct dom_buffer text = {0};
+    struct dom_error err = {0};
+    (void)state;
+
+    fixture_init(&f);
+    for (size_t i = 0; i < DOM_ARRAY_LEN(s_names); i++) {
+        export_as(&f, s_names[i], &whole);
+        char *kind = strstr((char *)(uintptr_t)dom_buffer_cstr(&whole), "live_room");
+        assert_non_null(kind);
+        kind[0] = 'd';
+        testing_write(f.path, dom_slice_of(whole.data, whole.len / 2));
+        f.resume_check = false;
+        assert_int_equal(export_mode(&f, "r+b", true, 20, &text, &err), DOM_OK);
+        testing_write(f.path, dom_slice_of(whole.data, whole.len / 2));
+        f.resume_check = true;
+        assert_int_equal(export_mode(&f, "r+b", true, 20, &text, &err), DOM_TAMPERED);
+        assert_non_null(strstr(err.message, "the row of index"));
+        kind[0] = 'l';
+        /* Rows of an export that asked for something else. */
+        testing_write(f.path, dom_slice_of(whole.data, whole.len / 2));
+        assert_int_equal(dom_export_filter_add(&f.filter, DOM_SLICE_LIT("op=read"), NULL), DOM_OK);
+        assert_int_equal(export_mode(&f, "r+b", true, 20, &text, &err), DOM_TAMPERED);
+        f.filter.num_where = 0;
+        f.filter.end = 20;
+        assert_int_equal(export_mode(&f, "r+b", true, 20, &text, &err), DOM_INVALID);
+        f.filter.end = UINT64_MAX;
+        f.filter.first = 1;
+        assert_int_equal(export_mode(&f, "r+b", true, 20, &text, &err), DOM_INVALID);
+        f.filter.first = 0;
     }
     dom_buffer_cleanup(&whole);
     dom_buffer_cleanup(&text);
@@ -510,6 +553,7 @@ int main(void)
         cmocka_unit_test(ocsf_events_have_what_their_class_requires),
         cmocka_unit_test(ocsf_event_of_a_stranger_is_whole),
         cmocka_unit_test(resumed_export_is_byte_for_byte_the_whole_one),
+        cmocka_unit_test(rows_of_the_file_are_compared_when_a_manifest_is_to_tell_of_them),
         cmocka_unit_test(check_accepts_every_form_and_finds_any_changed_byte),
         cmocka_unit_test(check_finds_what_a_forger_with_a_fitting_digest_did),
         cmocka_unit_test(manifest_is_read_back_as_it_was_written),
