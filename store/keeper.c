@@ -16,8 +16,7 @@ static uint64_t now_us(void)
 
 static struct timespec timespec_of(uint64_t us)
 {
-    struct timespec at = {.tv_sec = (time_t)(us / 1000000),
-                          .tv_nsec = (long)(us % 1000000) * 1000};
+    struct timespec at = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
 
     return at;
 }

@@ -42,8 +42,8 @@ enum dom_code dom_store_get(struct dom_store_session *session, dom_store_region 
 }
 
 enum dom_code dom_store_locate(struct dom_store_session *session, dom_store_region hint,
-                               struct dom_slice kind, struct dom_slice id,
-                               dom_store_region *homep, struct dom_error *err)
+                               struct dom_slice kind, struct dom_slice id, dom_store_region *homep,
+                               struct dom_error *err)
 {
     size_t count = dom_store_num_regions(session->store);
     struct dom_region_peek peek;
@@ -67,8 +67,8 @@ enum dom_code dom_store_locate(struct dom_store_session *session, dom_store_regi
 }
 
 enum dom_code dom_store_limit_seen(struct dom_store_session *session, dom_store_region region,
-                                   struct dom_slice prefix, struct dom_slice key,
-                                   uint64_t *countp, bool *seenp, struct dom_error *err)
+                                   struct dom_slice prefix, struct dom_slice key, uint64_t *countp,
+                                   bool *seenp, struct dom_error *err)
 {
     return dom_region_limit_seen(dom_store_at(session->store, region), prefix, key, countp, seenp,
                                  err);

@@ -15,7 +15,7 @@
 #include "store/store_internal.h"
 
 #define CHECKPOINT_MS 500U
-#define PURGE_MS 30000U
+#define PURGE_MS      30000U
 
 struct dom_region *dom_store_at(const struct dom_store *store, dom_store_region region)
 {
@@ -66,8 +66,7 @@ static enum dom_code lock_data(struct dom_store *store, struct dom_error *err)
 static void committed(void *context, struct dom_region *region, struct dom_store_op *sync)
 {
     struct dom_store *store = context;
-    struct dom_replicator *replicator =
-        atomic_load(&store->replicators[dom_region_number(region)]);
+    struct dom_replicator *replicator = atomic_load(&store->replicators[dom_region_number(region)]);
 
     /* Before the region is published nobody can have submitted anything. */
     DOM_ASSERT(replicator != NULL || sync == NULL);

@@ -117,6 +117,10 @@ int dom_audit_verify(struct dom_audit_args *args)
     enum dom_code rc = dom_audit_need_key(args, &err);
     if (rc == DOM_OK && args->old != NULL) {
         rc = dom_file_read(&old, args->old, DOM_CHECKPOINT_BYTES_MAX, &err);
+        if (rc == DOM_OK && old.len == 0) {
+            /* No bytes would mean no checkpoint to the verifier: a comparison not made. */
+            rc = DOM_FAIL(&err, DOM_INVALID, "%s is empty, not a checkpoint", args->old);
+        }
     }
     if (rc != DOM_OK) {
         status = dom_audit_complain(args, &err);

@@ -9,6 +9,7 @@
 #include "tools/bench_audit.h"
 #include "tools/bench_policy.h"
 #include "tools/bench_rpc.h"
+#include "tools/bench_tls.h"
 #include "tools/bench_store.h"
 #include "tools/command.h"
 
@@ -19,6 +20,8 @@ static const char s_help[] =
     "SYNOPSIS\n"
     "    domicile bench rpc [--policy FILE] [--only NAME] [--records N]\n"
     "                       [--pairs N] [--run-ms N] [--count-lib FILE]\n"
+    "    domicile bench tls [--policy FILE] [--records N] [--pairs N] [--run-ms N]\n"
+    "                       [--handshakes N]\n"
     "    domicile bench policy | audit | store\n"
     "\n"
     "DESCRIPTION\n"
@@ -26,7 +29,11 @@ static const char s_help[] =
     "    loopback in a closed loop. Each figure is the median of interleaved\n"
     "    pairs of runs: a raw unary echo, then the operation. R is the server CPU\n"
     "    of the echo per request; `x R` is what a record costs as a multiple of it.\n"
-    "    Scenarios: get, put, put-2, get-abroad, batch-100.\n"
+    "    Scenarios: get, put, put-2, get-abroad, get-limited, batch-100.\n"
+    "\n"
+    "    tls runs two routers side by side, one with plain text and one with mTLS,\n"
+    "    and prints the server CPU of a request, of an echo and of a connection over\n"
+    "    each, and TLS as a multiple of plain text.\n"
     "\n"
     "    policy, audit and store measure in this process: nanoseconds per decision,\n"
     "    entries appended and verified per second, rows read and written.\n"
@@ -110,6 +117,43 @@ static int bench_rpc(int argc, char **argv)
     return dom_bench_rpc(&bench);
 }
 
+static int bench_tls(int argc, char **argv)
+{
+    static const struct option options[] = {{"policy", required_argument, NULL, 'p'},
+                                            {"records", required_argument, NULL, 'r'},
+                                            {"pairs", required_argument, NULL, 'n'},
+                                            {"run-ms", required_argument, NULL, 'm'},
+                                            {"handshakes", required_argument, NULL, 's'},
+                                            {NULL, 0, NULL, 0}};
+    struct dom_bench_tls_options bench = {.policy = "policy/global-live/policy.cfg",
+                                          .num_records = 20000,
+                                          .run_ms = 1000,
+                                          .pairs = 5,
+                                          .num_handshakes = 200};
+    uint64_t value = 0;
+    int option = 0;
+
+    optind = 1;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == '?' || (option != 'p' && !number(optarg, &value))) {
+            (void)fprintf(stderr, "domicile bench tls: see domicile bench --help\n");
+            return DOM_EXIT_USAGE;
+        }
+        if (option == 'p') {
+            bench.policy = optarg;
+        } else if (option == 'r') {
+            bench.num_records = value;
+        } else if (option == 'n') {
+            bench.pairs = (unsigned)value;
+        } else if (option == 'm') {
+            bench.run_ms = value;
+        } else {
+            bench.num_handshakes = (unsigned)value;
+        }
+    }
+    return dom_bench_tls(&bench);
+}
+
 int dom_bench_command(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -120,6 +164,9 @@ int dom_bench_command(int argc, char **argv)
     }
     if (strcmp(what, "rpc") == 0) {
         return bench_rpc(argc - 1, argv + 1);
+    }
+    if (strcmp(what, "tls") == 0) {
+        return bench_tls(argc - 1, argv + 1);
     }
     if (strcmp(what, "policy") == 0) {
         return dom_policy_bench(stdout);

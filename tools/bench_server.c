@@ -22,7 +22,8 @@
 extern char **environ;
 
 static enum dom_code write_config(struct dom_bench_server *server, const char *policy,
-                                  char *path, size_t path_size, struct dom_error *err)
+                                  const char *identity, char *path, size_t path_size,
+                                  struct dom_error *err)
 {
     struct dom_buffer text = {0};
     char *absolute = realpath(policy, NULL);
@@ -31,10 +32,10 @@ static enum dom_code write_config(struct dom_bench_server *server, const char *p
         return DOM_FAIL(err, DOM_IO, "%s: %s", policy, strerror(errno));
     }
     dom_buffer_printf(&text,
-                      "listen = \"127.0.0.1:0\";\nidentity = \"insecure-loopback\";\n"
+                      "listen = \"127.0.0.1:0\";\n%s\n"
                       "metrics = \"127.0.0.1:0\";\ndata = \"%s/data\";\npolicy = \"%s\";\n"
                       "log = \"warn\";\nbench_echo = true;\n",
-                      server->folder, absolute);
+                      identity, server->folder, absolute);
     free(absolute);
     (void)snprintf(path, path_size, "%s/domicile.cfg", server->folder);
     enum dom_code rc = dom_file_write_atomic(path, dom_buffer_slice(&text), 0600, err);
@@ -95,6 +96,14 @@ enum dom_code dom_bench_server_start(struct dom_bench_server *server, const char
                                      const char *scratch, const char *count_lib,
                                      struct dom_error *err)
 {
+    return dom_bench_server_start_as(server, policy, scratch, count_lib,
+                                     "identity = \"insecure-loopback\";", err);
+}
+
+enum dom_code dom_bench_server_start_as(struct dom_bench_server *server, const char *policy,
+                                        const char *scratch, const char *count_lib,
+                                        const char *identity, struct dom_error *err)
+{
     char config[300];
     char preload[600];
     char counts[600];
@@ -109,7 +118,7 @@ enum dom_code dom_bench_server_start(struct dom_bench_server *server, const char
     if (mkdtemp(server->folder) == NULL || pipe(ends) != 0) {
         return DOM_FAIL(err, DOM_IO, "%s: %s", server->folder, strerror(errno));
     }
-    enum dom_code rc = write_config(server, policy, config, sizeof(config), err);
+    enum dom_code rc = write_config(server, policy, identity, config, sizeof(config), err);
     if (rc != DOM_OK) {
         return rc;
     }

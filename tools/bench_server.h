@@ -21,6 +21,10 @@ struct dom_bench_server {
 enum dom_code dom_bench_server_start(struct dom_bench_server *server, const char *policy,
                                      const char *scratch, const char *count_lib,
                                      struct dom_error *err) DOM_MUST_USE;
+/* The same with other lines of configuration than the insecure mode's ("identity = ...;"). */
+enum dom_code dom_bench_server_start_as(struct dom_bench_server *server, const char *policy,
+                                        const char *scratch, const char *count_lib,
+                                        const char *identity, struct dom_error *err) DOM_MUST_USE;
 /* Ends it (SIGTERM, then waits) and removes its folder. */
 void dom_bench_server_stop(struct dom_bench_server *server);
 

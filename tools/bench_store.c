@@ -11,13 +11,13 @@
 #include "base/log.h"
 #include "store/store.h"
 
-#define REGIONS 13U
-#define FIELD_BYTES 240U /* with names and framing a row of about 300 bytes */
-#define ENTRY_BYTES 1100U
+#define REGIONS         13U
+#define FIELD_BYTES     240U /* with names and framing a row of about 300 bytes */
+#define ENTRY_BYTES     1100U
 #define OUTSTANDING_MAX 1024U
-#define SMALL_ROWS 100000U
-#define GETS 300000U
-#define ALL_ROWS 1000000U
+#define SMALL_ROWS      100000U
+#define GETS            300000U
+#define ALL_ROWS        1000000U
 
 /* One operation's memory, used again and again. */
 struct slot {
@@ -201,8 +201,11 @@ static void bench_puts(struct bench *bench)
     struct dom_store_stats after;
     char name[64];
 
-    struct load load = {.type = DOM_STORE_PUT, .count = SMALL_ROWS, .outstanding = 256,
-                        .num_ids = SMALL_ROWS, .num_regions = 1};
+    struct load load = {.type = DOM_STORE_PUT,
+                        .count = SMALL_ROWS,
+                        .outstanding = 256,
+                        .num_ids = SMALL_ROWS,
+                        .num_regions = 1};
     figure(bench, "create.outstanding_256", run_load(bench, &load), "1/s");
     for (size_t i = 0; i < DOM_ARRAY_LEN(outstanding); i++) {
         load.outstanding = outstanding[i];
@@ -213,7 +216,8 @@ static void bench_puts(struct bench *bench)
         (void)snprintf(name, sizeof(name), "put.outstanding_%zu", outstanding[i]);
         figure(bench, name, rate, "1/s");
         (void)snprintf(name, sizeof(name), "put.outstanding_%zu.per_fsync", outstanding[i]);
-        figure(bench, name, (double)load.count / (double)(after.commits - before.commits), "writes");
+        figure(bench, name, (double)load.count / (double)(after.commits - before.commits),
+               "writes");
     }
     load.outstanding = 256;
     load.with_entry = true;
@@ -239,8 +243,12 @@ static void bench_entries(struct bench *bench)
 
 static void bench_replicas(struct bench *bench)
 {
-    struct load load = {.type = DOM_STORE_PUT, .count = SMALL_ROWS, .outstanding = 256,
-                        .num_ids = SMALL_ROWS, .num_regions = 1, .targets = 2 | 4};
+    struct load load = {.type = DOM_STORE_PUT,
+                        .count = SMALL_ROWS,
+                        .outstanding = 256,
+                        .num_ids = SMALL_ROWS,
+                        .num_regions = 1,
+                        .targets = 2 | 4};
     double start = now_s();
 
     figure(bench, "put_two_replicas.answered", run_load(bench, &load), "1/s");
@@ -248,8 +256,7 @@ static void bench_replicas(struct bench *bench)
     figure(bench, "put_two_replicas.settled", (double)load.count / (now_s() - start), "1/s");
 }
 
-static double time_gets(struct bench *bench, const char *format, size_t num_ids,
-                        size_t rounds)
+static double time_gets(struct bench *bench, const char *format, size_t num_ids, size_t rounds)
 {
     uint8_t first[16384];
     struct dom_arena arena;
@@ -293,8 +300,12 @@ static void bench_reads(struct bench *bench)
 
 static void bench_million(struct bench *bench)
 {
-    struct load load = {.type = DOM_STORE_PUT, .count = ALL_ROWS, .outstanding = OUTSTANDING_MAX,
-                        .first_id = SMALL_ROWS, .num_ids = ALL_ROWS, .num_regions = REGIONS};
+    struct load load = {.type = DOM_STORE_PUT,
+                        .count = ALL_ROWS,
+                        .outstanding = OUTSTANDING_MAX,
+                        .first_id = SMALL_ROWS,
+                        .num_ids = ALL_ROWS,
+                        .num_regions = REGIONS};
 
     figure(bench, "create.13_regions", run_load(bench, &load), "1/s");
     figure(bench, "rss.1M_rows_13_regions", rss_mb(), "MB");

@@ -15,5 +15,6 @@ int dom_record_command(int argc, char **argv);
 int dom_policy_command(int argc, char **argv);
 int dom_audit_command(int argc, char **argv);
 int dom_bench_command(int argc, char **argv);
+int dom_pki_command(int argc, char **argv);
 
 #endif

@@ -9,24 +9,27 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "router/rpc/spiffe.h"
 
-enum key_type { KEY_TEXT, KEY_PATH, KEY_COUNT, KEY_FLAG };
+enum key_type { KEY_TEXT, KEY_PATH, KEY_COUNT, KEY_FLAG, KEY_LIST };
 
 /* One known key: where it goes, and its bounds. */
 struct key {
     const char *path; /* dotted, as libconfig looks it up */
     enum key_type type;
-    void *to; /* char[DOM_CONFIG_TEXT_MAX], uint64_t or bool */
+    void *to; /* char[DOM_CONFIG_TEXT_MAX], uint64_t, bool or struct dom_config_list */
     int64_t min;
     int64_t max;
     uint64_t scale; /* COUNT: the value is multiplied by this */
     const char *environment;
 };
 
-#define NUM_KEYS 19U
+#define NUM_KEYS 29U
+#define CONNECTION_AGE_MS 3600000U /* over mTLS, when not set */
 
 struct counts {
     uint64_t in_flight;
+    uint64_t operators;
 };
 
 static void list_keys(struct key keys[NUM_KEYS], struct dom_config *c, struct counts *counts)
@@ -52,6 +55,16 @@ static void list_keys(struct key keys[NUM_KEYS], struct dom_config *c, struct co
         {"limits.in_flight_calls", KEY_COUNT, &counts->in_flight, 1, DOM_IN_FLIGHT_CALLS_MAX, 1,
          NULL},
         {"limits.connection_age_ms", KEY_COUNT, &r->connection_age_ms, 1000, 86400000, 1, NULL},
+        {"tls.dir", KEY_PATH, c->tls_dir, 0, 0, 0, NULL},
+        {"tls.cert", KEY_PATH, c->tls_cert, 0, 0, 0, NULL},
+        {"tls.key", KEY_PATH, c->tls_key, 0, 0, 0, NULL},
+        {"tls.ca", KEY_PATH, c->tls_ca, 0, 0, 0, NULL},
+        {"tls.crl", KEY_PATH, c->tls_crl, 0, 0, 0, NULL},
+        {"tls.trust_domain", KEY_TEXT, c->trust_domain, 0, 0, 0, NULL},
+        {"tls.poll_ms", KEY_COUNT, &c->tls.poll_ms, 10, 3600000, 1, NULL},
+        {"roles.operators", KEY_LIST, &c->operators, 0, 0, 0, NULL},
+        {"roles.auditors", KEY_LIST, &c->auditors, 0, 0, 0, NULL},
+        {"roles.operators_required", KEY_COUNT, &counts->operators, 1, 2, 1, NULL},
         {"test_plain", KEY_FLAG, &r->test_plain, 0, 0, 0, NULL},
         {"bench_echo", KEY_FLAG, &r->echo, 0, 0, 0, NULL},
     };
@@ -70,6 +83,36 @@ static enum dom_code set_text(const struct key *key, const char *value, const ch
         return DOM_FAIL(err, DOM_INVALID, "%s: %s is empty or longer than %u bytes", place,
                         key->path, DOM_CONFIG_TEXT_MAX - 1);
     }
+    return DOM_OK;
+}
+
+static enum dom_code set_list(const struct key *key, config_setting_t *setting, const char *place,
+                              struct dom_error *err)
+{
+    struct dom_config_list *list = key->to;
+    int num = config_setting_length(setting);
+
+    if (!config_setting_is_list(setting) && !config_setting_is_array(setting)) {
+        return DOM_FAIL(err, DOM_INVALID, "%s: %s must be a list: ( \"...\", \"...\" )", place,
+                        key->path);
+    }
+    if (num > (int)DOM_ROLE_IDS_MAX) {
+        return DOM_FAIL(err, DOM_INVALID, "%s: %s has more than %u items", place, key->path,
+                        DOM_ROLE_IDS_MAX);
+    }
+    for (int i = 0; i < num; i++) {
+        const char *text = config_setting_get_string_elem(setting, i);
+        struct dom_spiffe_id id;
+        if (text == NULL || !dom_spiffe_parse(&id, dom_slice_str(text)) ||
+            !dom_slice_to_cstr(dom_slice_str(text), list->texts[i], DOM_CONFIG_TEXT_MAX)) {
+            return DOM_FAIL(err, DOM_INVALID,
+                            "%s: %s: item %d is not "
+                            "\"spiffe://TRUST-DOMAIN/region/REGION/service/NAME\"",
+                            place, key->path, i + 1);
+        }
+        list->items[i] = list->texts[i];
+    }
+    list->num = (size_t)num;
     return DOM_OK;
 }
 
@@ -96,6 +139,9 @@ static enum dom_code set_key(const struct key *key, config_setting_t *setting, c
         }
         *(uint64_t *)key->to = (uint64_t)value * key->scale;
         return DOM_OK;
+    }
+    if (key->type == KEY_LIST) {
+        return set_list(key, setting, place, err);
     }
     const char *text = config_setting_get_string(setting);
     if (text == NULL) {
@@ -198,6 +244,96 @@ static enum dom_code take_environment(const struct key *keys, struct dom_error *
     return DOM_OK;
 }
 
+/* The first of the names that is a file of the folder, else the first. */
+static void pick(char out[DOM_CONFIG_TEXT_MAX], const char *dir, const char *const *names)
+{
+    for (size_t i = 0; names[i] != NULL; i++) {
+        (void)snprintf(out, DOM_CONFIG_TEXT_MAX, "%s/%s", dir, names[i]);
+        if (access(out, F_OK) == 0) {
+            return;
+        }
+    }
+    (void)snprintf(out, DOM_CONFIG_TEXT_MAX, "%s/%s", dir, names[0]);
+}
+
+/* The names that SPIRE's helpers write, and `domicile pki` too. */
+static void take_dir(struct dom_config *c)
+{
+    static const char *const certs[] = {"svid.pem", "svid.0.pem", NULL};
+    static const char *const keys[] = {"svid_key.pem", "svid.key", "svid.0.key", NULL};
+    static const char *const bundles[] = {"bundle.pem", "svid_bundle.pem", "bundle.0.pem", NULL};
+
+    if (c->tls_cert[0] == '\0') {
+        pick(c->tls_cert, c->tls_dir, certs);
+    }
+    if (c->tls_key[0] == '\0') {
+        pick(c->tls_key, c->tls_dir, keys);
+    }
+    if (c->tls_ca[0] == '\0') {
+        pick(c->tls_ca, c->tls_dir, bundles);
+    }
+}
+
+static enum dom_code check_role_ids(const struct dom_config_list *list, const char *trust_domain,
+                                    const char *path, struct dom_error *err)
+{
+    for (size_t i = 0; i < list->num; i++) {
+        struct dom_spiffe_id id;
+        if (!dom_spiffe_parse(&id, dom_slice_str(list->items[i])) ||
+            !dom_slice_eq_str(id.trust_domain, trust_domain)) {
+            return DOM_FAIL(err, DOM_INVALID, "%s: %s is not of the trust domain %s", path,
+                            list->items[i], trust_domain);
+        }
+    }
+    return DOM_OK;
+}
+
+static enum dom_code check_mtls(struct dom_config *c, const char *path, struct dom_error *err)
+{
+    const struct {
+        const char *name;
+        const char *value;
+    } needed[] = {{"cert", c->tls_cert},
+                  {"key", c->tls_key},
+                  {"ca", c->tls_ca},
+                  {"trust_domain", c->trust_domain}};
+
+    for (size_t i = 0; i < DOM_ARRAY_LEN(needed); i++) {
+        if (needed[i].value[0] == '\0') {
+            return DOM_FAIL(err, DOM_INVALID,
+                            "%s: identity is \"mtls\" and tls.%s is missing (tls.dir names a "
+                            "folder with svid.pem, svid_key.pem and bundle.pem)",
+                            path, needed[i].name);
+        }
+    }
+    if (!dom_spiffe_trust_domain_valid(dom_slice_str(c->trust_domain))) {
+        return DOM_FAIL(err, DOM_INVALID, "%s: tls.trust_domain is not [a-z0-9._-]+", path);
+    }
+    enum dom_code rc = check_role_ids(&c->operators, c->trust_domain, path, err);
+    return rc == DOM_OK ? check_role_ids(&c->auditors, c->trust_domain, path, err) : rc;
+}
+
+static enum dom_code check_identity(struct dom_config *c, const char *path, struct dom_error *err)
+{
+    bool mtls = strcmp(c->identity, "mtls") == 0;
+
+    if (!mtls && strcmp(c->identity, "insecure-loopback") != 0) {
+        return DOM_FAIL(err, DOM_INVALID,
+                        "%s: identity is \"%s\"; one of \"mtls\" and \"insecure-loopback\"",
+                        path, c->identity);
+    }
+    if (c->tls_dir[0] != '\0') {
+        take_dir(c);
+    }
+    if (!mtls) {
+        return c->tls_cert[0] == '\0' && c->operators.num == 0 && c->auditors.num == 0
+                   ? DOM_OK
+                   : DOM_FAIL(err, DOM_INVALID,
+                              "%s: tls and roles mean nothing with \"insecure-loopback\"", path);
+    }
+    return check_mtls(c, path, err);
+}
+
 static enum dom_code check(struct dom_config *c, const char *path, struct dom_error *err)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error"};
@@ -221,17 +357,38 @@ static enum dom_code check(struct dom_config *c, const char *path, struct dom_er
                         "%s: store.compression is \"%s\"; one of none, snappy, lz4, zstd", path,
                         c->compression);
     }
-    if (strcmp(c->identity, "insecure-loopback") != 0) {
-        return DOM_FAIL(err, DOM_INVALID,
-                        "%s: identity is \"%s\"; the only mode of this version is "
-                        "\"insecure-loopback\"",
-                        path, c->identity);
+    enum dom_code rc = check_identity(c, path, err);
+    if (rc != DOM_OK) {
+        return rc;
     }
     if (c->data_dir[0] == '\0' || c->policy[0] == '\0') {
         return DOM_FAIL(err, DOM_INVALID, "%s: %s is missing", path,
                         c->data_dir[0] == '\0' ? "data" : "policy");
     }
     return DOM_OK;
+}
+
+/* Hands what was checked to the router's options. */
+static void take_tls(struct dom_config *c)
+{
+    struct dom_router_options *r = &c->router;
+
+    if (r->insecure_loopback) {
+        return;
+    }
+    c->tls.cert = c->tls_cert;
+    c->tls.key = c->tls_key;
+    c->tls.ca = c->tls_ca;
+    c->tls.crl = c->tls_crl[0] == '\0' ? NULL : c->tls_crl;
+    c->tls.trust_domain = c->trust_domain;
+    r->tls = &c->tls;
+    r->operators = c->operators.items;
+    r->num_operators = c->operators.num;
+    r->auditors = c->auditors.items;
+    r->num_auditors = c->auditors.num;
+    if (r->connection_age_ms == 0) {
+        r->connection_age_ms = CONNECTION_AGE_MS;
+    }
 }
 
 enum dom_code dom_config_load(struct dom_config *config, const char *path, struct dom_error *err)
@@ -256,7 +413,9 @@ enum dom_code dom_config_load(struct dom_config *config, const char *path, struc
         return rc;
     }
     config->router.listen = config->listen;
-    config->router.insecure_loopback = true;
+    config->router.insecure_loopback = strcmp(config->identity, "mtls") != 0;
+    take_tls(config);
+    config->router.operators_required = (unsigned)counts.operators;
     config->router.data_dir = config->data_dir;
     config->router.key_dir = config->key_dir[0] == '\0' ? NULL : config->key_dir;
     config->router.policy_path = config->policy;

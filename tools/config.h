@@ -12,6 +12,13 @@
 
 #define DOM_CONFIG_TEXT_MAX 512U
 
+/* A list of texts in the file. */
+struct dom_config_list {
+    size_t num;
+    const char *items[DOM_ROLE_IDS_MAX]; /* into texts */
+    char texts[DOM_ROLE_IDS_MAX][DOM_CONFIG_TEXT_MAX];
+};
+
 struct dom_config {
     struct dom_router_options router; /* its strings point below */
     enum dom_log_level log_level;
@@ -25,6 +32,15 @@ struct dom_config {
     char instance[DOM_CONFIG_TEXT_MAX];
     char metrics[DOM_CONFIG_TEXT_MAX];
     char log[DOM_CONFIG_TEXT_MAX];
+    struct dom_rpc_tls_options tls; /* its strings point below */
+    char tls_dir[DOM_CONFIG_TEXT_MAX];
+    char tls_cert[DOM_CONFIG_TEXT_MAX];
+    char tls_key[DOM_CONFIG_TEXT_MAX];
+    char tls_ca[DOM_CONFIG_TEXT_MAX];
+    char tls_crl[DOM_CONFIG_TEXT_MAX];
+    char trust_domain[DOM_CONFIG_TEXT_MAX];
+    struct dom_config_list operators;
+    struct dom_config_list auditors;
 };
 
 /* Reads `path`, then DOMICILE_LISTEN, DOMICILE_DATA, DOMICILE_KEYS, DOMICILE_POLICY and

@@ -20,6 +20,7 @@ static const char s_help[] =
     "    record     put, get, delete and list records over gRPC\n"
     "    policy     check, explain and test policy files\n"
     "    audit      verify, export, prove and follow audit logs\n"
+    "    pki        make a CA for development, and certificates\n"
     "    bench      measure it against a raw baseline\n"
     "    version    print the version\n"
     "    help       print this text\n"
@@ -56,7 +57,8 @@ int main(int argc, char **argv)
     } verbs[] = {
         {"serve", dom_serve_command},   {"record", dom_record_command},
         {"policy", dom_policy_command}, {"audit", dom_audit_command},
-        {"bench", dom_bench_command},   {"version", print_version},
+        {"bench", dom_bench_command},   {"pki", dom_pki_command},
+        {"version", print_version},
         {"help", print_help},           {"--help", print_help},
         {"-h", print_help},             {"--version", print_version},
     };

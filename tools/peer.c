@@ -1,39 +1,196 @@
 #include "tools/peer.h"
 
+#include <getopt.h>
+#include <libconfig.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/macros.h"
 #include "google/rpc/error_details.pb-c.h"
 #include "google/rpc/status.pb-c.h"
 #include "tools/command.h"
 
-void dom_peer_init(struct dom_peer *peer)
+#define CONTEXT_TEXT_MAX 1024U
+#define STATUS_UNAVAILABLE 14
+
+struct place {
+    const char *key;
+    const char *environment;
+    const char **to;
+    bool is_path;
+};
+
+#define NUM_PLACES 7U
+
+static void list_places(struct dom_peer *peer, struct place places[NUM_PLACES])
 {
-    memset(peer, 0, sizeof(*peer));
-    peer->address = getenv("DOMICILE_ADDRESS");
-    peer->service = getenv("DOMICILE_SERVICE");
-    peer->region = getenv("DOMICILE_REGION");
-    peer->timeout_ms = 10000;
-    if (peer->address == NULL) {
-        peer->address = "127.0.0.1:7443";
+    const struct place all[NUM_PLACES] = {
+        {"address", "DOMICILE_ADDRESS", &peer->address, false},
+        {"service", "DOMICILE_SERVICE", &peer->service, false},
+        {"region", "DOMICILE_REGION", &peer->region, false},
+        {"cert", "DOMICILE_CERT", &peer->cert, true},
+        {"key", "DOMICILE_KEY", &peer->key, true},
+        {"ca", "DOMICILE_CA", &peer->ca, true},
+        {"server_name", "DOMICILE_SERVER_NAME", &peer->server_name, false},
+    };
+
+    memcpy(places, all, sizeof(all));
+}
+
+/* The folder of the context file; false when the environment names none. */
+static bool context_folder(char *out, size_t out_size)
+{
+    const char *xdg = getenv("XDG_CONFIG_HOME");
+    const char *home = getenv("HOME");
+
+    if (xdg != NULL && xdg[0] == '/') {
+        return snprintf(out, out_size, "%s/domicile", xdg) < (int)out_size;
     }
+    return home != NULL && home[0] == '/' &&
+           snprintf(out, out_size, "%s/.config/domicile", home) < (int)out_size;
+}
+
+static bool take_context(struct place *places, config_t *parsed, const char *folder,
+                         const char *path, const char *verb)
+{
+    static char s_texts[NUM_PLACES][CONTEXT_TEXT_MAX];
+    config_setting_t *root = config_root_setting(parsed);
+
+    for (int i = 0; i < config_setting_length(root); i++) {
+        config_setting_t *setting = config_setting_get_elem(root, (unsigned)i);
+        const char *text = config_setting_get_string(setting);
+        size_t k = 0;
+        while (k < NUM_PLACES && strcmp(places[k].key, config_setting_name(setting)) != 0) {
+            k++;
+        }
+        if (k == NUM_PLACES || text == NULL || strlen(text) >= CONTEXT_TEXT_MAX / 2) {
+            (void)fprintf(stderr, "domicile %s: %s:%u: \"%s\" is %s\n", verb, path,
+                          (unsigned)config_setting_source_line(setting),
+                          config_setting_name(setting),
+                          k == NUM_PLACES ? "unknown" : "not a text that fits");
+            return false;
+        }
+        bool relative = places[k].is_path && text[0] != '/';
+        (void)snprintf(s_texts[k], CONTEXT_TEXT_MAX, "%s%s%s", relative ? folder : "",
+                       relative ? "/" : "", text);
+        *places[k].to = s_texts[k];
+    }
+    return true;
+}
+
+static bool read_context(struct place *places, const char *verb)
+{
+    char folder[CONTEXT_TEXT_MAX / 2];
+    char path[CONTEXT_TEXT_MAX];
+    config_t parsed;
+    bool ok = true;
+
+    if (!context_folder(folder, sizeof(folder))) {
+        return true;
+    }
+    (void)snprintf(path, sizeof(path), "%s/context.cfg", folder);
+    if (access(path, F_OK) != 0) {
+        return true;
+    }
+    config_init(&parsed);
+    if (config_read_file(&parsed, path) != CONFIG_TRUE) {
+        (void)fprintf(stderr, "domicile %s: %s:%d: %s\n", verb, path, config_error_line(&parsed),
+                      config_error_text(&parsed));
+        ok = false;
+    } else {
+        ok = take_context(places, &parsed, folder, path, verb);
+    }
+    config_destroy(&parsed);
+    return ok;
+}
+
+bool dom_peer_init(struct dom_peer *peer, const char *verb)
+{
+    struct place places[NUM_PLACES];
+
+    memset(peer, 0, sizeof(*peer));
+    peer->timeout_ms = 10000;
+    peer->address = "127.0.0.1:7443";
+    list_places(peer, places);
+    if (!read_context(places, verb)) {
+        return false;
+    }
+    for (size_t i = 0; i < NUM_PLACES; i++) {
+        const char *value = getenv(places[i].environment);
+        if (value != NULL && value[0] != '\0') {
+            *places[i].to = value;
+        }
+    }
+    return true;
+}
+
+bool dom_peer_option(struct dom_peer *peer, int option, const char *value)
+{
+    struct place places[NUM_PLACES];
+
+    if (option < DOM_PEER_OPT_ADDRESS || option > DOM_PEER_OPT_SERVER_NAME) {
+        return false;
+    }
+    list_places(peer, places); /* in the order of the options */
+    *places[option - DOM_PEER_OPT_ADDRESS].to = value;
+    return true;
+}
+
+/* Who we are: a certificate, or names that a router in the insecure mode believes. */
+static bool check_identity(const struct dom_peer *peer, const char *verb)
+{
+    const struct {
+        const char *name;
+        const char *variable;
+        const char *value;
+    } needed[] = {{"--cert", "DOMICILE_CERT", peer->cert},
+                  {"--key", "DOMICILE_KEY", peer->key},
+                  {"--ca", "DOMICILE_CA", peer->ca}};
+    bool any = peer->cert != NULL || peer->key != NULL || peer->ca != NULL;
+
+    if (!any && (peer->service == NULL || peer->region == NULL)) {
+        (void)fprintf(stderr,
+                      "domicile %s: who asks? give --cert, --key and --ca (DOMICILE_CERT, "
+                      "DOMICILE_KEY, DOMICILE_CA, or a context file);\n"
+                      "for a router in insecure-loopback mode give --service and --region "
+                      "(DOMICILE_SERVICE, DOMICILE_REGION)\n",
+                      verb);
+        return false;
+    }
+    for (size_t i = 0; any && i < DOM_ARRAY_LEN(needed); i++) {
+        if (needed[i].value == NULL) {
+            (void)fprintf(stderr, "domicile %s: %s is missing (or set %s)\n", verb,
+                          needed[i].name, needed[i].variable);
+            return false;
+        }
+    }
+    return true;
 }
 
 bool dom_peer_open(struct dom_peer *peer, const char *verb)
 {
     struct dom_error err = {0};
+    struct dom_rpc_metadata metadata[2];
+    size_t num = 0;
 
-    if (peer->service == NULL || peer->region == NULL) {
-        (void)fprintf(stderr,
-                      "domicile %s: who asks? give --service and --region, or set "
-                      "DOMICILE_SERVICE and DOMICILE_REGION\n",
-                      verb);
+    if (!check_identity(peer, verb)) {
         return false;
     }
-    const struct dom_rpc_metadata metadata[] = {{"domicile-service", peer->service},
-                                                {"domicile-region", peer->region}};
-    struct dom_rpc_client_options options = {
-        .target = peer->address, .metadata = metadata, .num_metadata = DOM_ARRAY_LEN(metadata)};
+    if (peer->service != NULL) {
+        metadata[num++] = (struct dom_rpc_metadata){"domicile-service", peer->service};
+    }
+    if (peer->region != NULL) {
+        metadata[num++] = (struct dom_rpc_metadata){"domicile-region", peer->region};
+    }
+    struct dom_rpc_client_tls tls = {.cert = peer->cert,
+                                     .key = peer->key,
+                                     .ca = peer->ca,
+                                     .server_name = peer->server_name};
+    struct dom_rpc_client_options options = {.target = peer->address,
+                                             .metadata = metadata,
+                                             .num_metadata = num,
+                                             .tls = peer->cert == NULL ? NULL : &tls};
     if (dom_rpc_client_new(&peer->client, &options, &err) != DOM_OK) {
         (void)fprintf(stderr, "domicile %s: %s\n", verb, err.message);
         return false;
@@ -101,9 +258,15 @@ int dom_peer_failed(const struct dom_peer *peer, const char *verb, struct dom_rp
 {
     const char *message = dom_buffer_cstr(&result->message);
 
-    (void)peer;
     (void)fprintf(stderr, "domicile %s: %s: %s\n", verb, status_name(result->status),
                   message == NULL ? "" : message);
+    if (result->status == STATUS_UNAVAILABLE) {
+        (void)fprintf(stderr, "  is the router at %s up? %s\n", peer->address,
+                      peer->cert == NULL
+                          ? "if it speaks mTLS, give --cert, --key and --ca"
+                          : "if so, it may not take this certificate, or this is not its CA: its "
+                            "log says why (tls.handshake_refused)");
+    }
     Google__Rpc__Status *status =
         google__rpc__status__unpack(NULL, result->details.len, result->details.data);
     for (size_t i = 0; status != NULL && i < status->n_details; i++) {

@@ -23,8 +23,14 @@ static const char s_help[] =
     "\n"
     "WHO ASKS\n"
     "    --address HOST:PORT   the router (DOMICILE_ADDRESS; 127.0.0.1:7443)\n"
-    "    --service NAME        the service that asks (DOMICILE_SERVICE)\n"
-    "    --region NAME         where it runs (DOMICILE_REGION)\n"
+    "    --cert FILE           our certificate (DOMICILE_CERT)\n"
+    "    --key FILE            its key, 0600 (DOMICILE_KEY)\n"
+    "    --ca FILE             who issued the router's (DOMICILE_CA)\n"
+    "    --server-name NAME    the name in it (DOMICILE_SERVER_NAME; the host)\n"
+    "    --service NAME        instead, for a router in insecure-loopback mode: the\n"
+    "    --region NAME         service that asks and where it runs (DOMICILE_SERVICE,\n"
+    "                          DOMICILE_REGION); beside a certificate only a claim\n"
+    "                          All may be kept in ~/.config/domicile/context.cfg\n"
     "    --purpose NAME        why it asks; needed across a border\n"
     "\n"
     "OPTIONS\n"
@@ -48,10 +54,7 @@ static const char s_help[] =
     "    0 done; 1 failed (not found among them); 3 usage; 4 refused.\n";
 
 enum {
-    OPT_ADDRESS = 256,
-    OPT_SERVICE,
-    OPT_REGION,
-    OPT_PURPOSE,
+    OPT_PURPOSE = 256,
     OPT_HOME,
     OPT_FIELD,
     OPT_JSON,
@@ -69,9 +72,7 @@ enum {
 };
 
 static const struct option s_options[] = {
-    {"address", required_argument, NULL, OPT_ADDRESS},
-    {"service", required_argument, NULL, OPT_SERVICE},
-    {"region", required_argument, NULL, OPT_REGION},
+    DOM_PEER_OPTIONS,
     {"purpose", required_argument, NULL, OPT_PURPOSE},
     {"home", required_argument, NULL, OPT_HOME},
     {"field", required_argument, NULL, OPT_FIELD},
@@ -252,16 +253,10 @@ static bool take_format(struct args *args, const char *format)
 
 static bool take_option(struct args *args, int option, char *value)
 {
+    if (dom_peer_option(&args->peer, option, value)) {
+        return true;
+    }
     switch (option) {
-    case OPT_ADDRESS:
-        args->peer.address = value;
-        return true;
-    case OPT_SERVICE:
-        args->peer.service = value;
-        return true;
-    case OPT_REGION:
-        args->peer.region = value;
-        return true;
     case OPT_PURPOSE:
         args->purpose = value;
         return true;
@@ -457,7 +452,9 @@ int dom_record_command(int argc, char **argv)
     int option = 0;
     int exit_code = DOM_EXIT_USAGE;
 
-    dom_peer_init(&args.peer);
+    if (!dom_peer_init(&args.peer, "record")) {
+        return DOM_EXIT_USAGE;
+    }
     optind = 1;
     while ((option = getopt_long(argc, argv, "", s_options, NULL)) != -1) {
         if (option == OPT_HELP) {

@@ -24,7 +24,7 @@ static const char s_help[] =
     "    Opens the policy and the store of every region that it names, prints\n"
     "    `listening on HOST:PORT` when ready, and serves until SIGTERM or SIGINT;\n"
     "    then lets calls in flight finish (drain_ms) and closes. SIGHUP loads the\n"
-    "    policy file anew: whole, or not at all.\n"
+    "    policy and certificate files anew: whole, or not at all.\n"
     "\n"
     "OPTIONS\n"
     "    --config FILE   configuration, see docs/OPERATIONS.md\n"

@@ -30,6 +30,12 @@ struct dom_caller {
     dom_policy_id country;
     dom_policy_id jurisdiction;
     dom_store_region store_region; /* where the caller is, if open here */
+    /* The proof, empty without one; and what the caller says of itself that differs. Set by who
+     * resolves the caller; nothing is ever decided by a claim. */
+    struct dom_slice cert_serial;
+    struct dom_slice cert_key;
+    struct dom_slice claimed_region;
+    struct dom_slice claimed_service;
 };
 
 /* Errors: UNAUTHENTICATED when the region is not in the policy (nothing can be decided). */

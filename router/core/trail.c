@@ -24,6 +24,10 @@ static void fill_actor(struct dom_audit_event *event, const struct dom_access *a
     event->actor.id = access->caller->subject;
     event->actor.region = access->caller->region_name;
     event->actor.country = str(dom_policy_country_name(policy, access->caller->country));
+    event->actor.cert_serial = access->caller->cert_serial;
+    event->actor.cert_key = access->caller->cert_key;
+    event->claim.region = access->caller->claimed_region;
+    event->claim.service = access->caller->claimed_service;
     event->purpose = str(dom_policy_purpose_name(policy, access->request.purpose));
 }
 
@@ -82,8 +86,9 @@ static void fill_transfer(struct draft *draft, const struct dom_trail *trail,
         str(dom_policy_country_name(policy, access->caller->country));
     bool inward = access->request.op == DOM_OP_WRITE || access->request.op == DOM_OP_DELETE;
 
-    transfer->method =
-        access->request.crosses ? DOM_SLICE_LIT("grpc") : DOM_SLICE_LIT("replication");
+    struct dom_slice wire = access->caller->cert_serial.len > 0 ? DOM_SLICE_LIT("grpc+tls1.3")
+                                                               : DOM_SLICE_LIT("grpc");
+    transfer->method = access->request.crosses ? wire : DOM_SLICE_LIT("replication");
     if (access->request.crosses) {
         transfer->from = inward ? there_country : here_country;
         transfer->from_region = inward ? there : here;

@@ -163,6 +163,19 @@ static bool admit(struct dom_rpc_call *call)
     return call->counted;
 }
 
+static void refuse_caller(struct dom_rpc_call *call)
+{
+    struct dom_rpc_server *server = call->server;
+
+    dom_rpc_server_count_fault(server, call->identity_fault);
+    if (server->refused != NULL) {
+        server->refused(call, server->context);
+    } else {
+        dom_rpc_call_fail_identity(call, call->identity_fault);
+    }
+    DOM_ASSERT(call->finished || call->async);
+}
+
 static void serve(struct dom_rpc_call *call)
 {
     struct dom_error err = {0};
@@ -171,7 +184,7 @@ static void serve(struct dom_rpc_call *call)
         return;
     }
     if (call->bound->method.needs_identity && dom_rpc_call_identity(call) == NULL) {
-        dom_rpc_fail_code(call, DOM_UNAUTHENTICATED, "the call does not prove who makes it");
+        refuse_caller(call);
         return;
     }
     if (call->bound->bidi) {
@@ -188,7 +201,7 @@ static void serve(struct dom_rpc_call *call)
     }
     call->bound->method.handler(call, call->bound->context);
     /* Still there, even if finished: its last batch completes on this thread, later. */
-    DOM_ASSERT(call->finished || call->async);
+    DOM_ASSERT(call->finished || call->async || call->held);
 }
 
 static void on_new(struct dom_rpc_op *op, bool ok)
@@ -279,6 +292,13 @@ void dom_rpc_call_go_async(struct dom_rpc_call *call)
     op.op = GRPC_OP_RECV_CLOSE_ON_SERVER;
     op.data.recv_close_on_server.cancelled = &call->close_cancelled;
     dom_rpc_call_start(call, &op, 1, &call->on_close);
+}
+
+void dom_rpc_call_hold(struct dom_rpc_call *call)
+{
+    DOM_CHECK_MAGIC(call, DOM_RPC_CALL_MAGIC);
+    DOM_ASSERT(!call->finished);
+    call->held = true;
 }
 
 uint8_t *dom_rpc_call_reply_alloc(struct dom_rpc_call *call, size_t len)
@@ -391,6 +411,17 @@ void dom_rpc_call_fail(struct dom_rpc_call *call, const struct dom_rpc_failure *
     call->trailing.value = dom_rpc_status_details(&full);
     call->has_trailing = true;
     dom_rpc_call_end(call, dom_code_grpc_status(full.code), full.message);
+}
+
+void dom_rpc_call_fail_identity(struct dom_rpc_call *call, enum dom_rpc_fault fault)
+{
+    struct dom_rpc_pair pair = {"identity", dom_slice_str(dom_rpc_fault_reason(fault))};
+    struct dom_rpc_failure failure = {.code = DOM_UNAUTHENTICATED,
+                                      .message = dom_rpc_fault_text(fault),
+                                      .pairs = &pair,
+                                      .num_pairs = 1};
+
+    dom_rpc_call_fail(call, &failure);
 }
 
 void dom_rpc_fail_code(struct dom_rpc_call *call, enum dom_code code, const char *message)

@@ -6,12 +6,16 @@
 #include <grpc/slice.h>
 #include <grpc/support/alloc.h>
 #include <grpc/support/time.h>
+#include <openssl/crypto.h>
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/file.h"
 #include "base/limits.h"
 #include "router/rpc/client_internal.h"
 #include "router/rpc/library.h"
+
+#define PEM_BYTES_MAX (1U << 20)
 
 struct dom_rpc_client {
     grpc_channel *channel;
@@ -30,9 +34,85 @@ static grpc_arg int_arg(const char *key, int value)
     return arg;
 }
 
-grpc_channel *dom_rpc_client_channel(const char *target)
+#define SESSIONS_MAX 64U
+
+struct dom_rpc_sessions {
+    grpc_ssl_session_cache *cache;
+};
+
+struct dom_rpc_sessions *dom_rpc_sessions_new(void)
 {
-    grpc_arg args[] = {
+    struct dom_rpc_sessions *sessions = calloc(1, sizeof(*sessions));
+
+    DOM_ASSERT(sessions != NULL);
+    dom_rpc_library_ref();
+    sessions->cache = grpc_ssl_session_cache_create_lru(SESSIONS_MAX);
+    return sessions;
+}
+
+void dom_rpc_sessions_destroy(struct dom_rpc_sessions *sessions)
+{
+    if (sessions != NULL) {
+        grpc_ssl_session_cache_destroy(sessions->cache);
+        free(sessions);
+        dom_rpc_library_unref();
+    }
+}
+
+static enum dom_code read_pem(struct dom_buffer *out, const char *path, bool secret,
+                              struct dom_error *err)
+{
+    enum dom_code code = secret ? dom_file_read_secret(out, path, PEM_BYTES_MAX, err)
+                                : dom_file_read(out, path, PEM_BYTES_MAX, err);
+
+    if (code == DOM_OK) {
+        dom_buffer_append_char(out, '\0');
+    }
+    return code;
+}
+
+enum dom_code dom_rpc_client_credentials(grpc_channel_credentials **credsp,
+                                         const struct dom_rpc_client_tls *tls,
+                                         struct dom_error *err)
+{
+    struct dom_buffer cert = {0};
+    struct dom_buffer key = {0};
+    struct dom_buffer ca = {0};
+
+    *credsp = NULL;
+    if (tls == NULL) {
+        *credsp = grpc_insecure_credentials_create();
+        return DOM_OK;
+    }
+    enum dom_code code = read_pem(&cert, tls->cert, false, err);
+    if (code == DOM_OK) {
+        code = read_pem(&key, tls->key, true, err);
+    }
+    if (code == DOM_OK) {
+        code = read_pem(&ca, tls->ca, false, err);
+    }
+    if (code == DOM_OK) {
+        grpc_ssl_pem_key_cert_pair pair = {.private_key = (const char *)key.data,
+                                           .cert_chain = (const char *)cert.data};
+        *credsp = grpc_ssl_credentials_create_ex((const char *)ca.data, &pair, NULL, NULL);
+        if (*credsp == NULL) {
+            code = DOM_FAIL(err, DOM_INVALID, "%s, %s or %s is not usable", tls->cert, tls->key,
+                            tls->ca);
+        }
+    }
+    if (key.data != NULL) {
+        OPENSSL_cleanse(key.data, key.len);
+    }
+    dom_buffer_cleanup(&cert);
+    dom_buffer_cleanup(&key);
+    dom_buffer_cleanup(&ca);
+    return code;
+}
+
+grpc_channel *dom_rpc_client_channel(const char *target, grpc_channel_credentials *creds,
+                                     const struct dom_rpc_client_tls *tls)
+{
+    grpc_arg args[12] = {
         int_arg(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, DOM_MESSAGE_BYTES_MAX),
         int_arg(GRPC_ARG_MAX_METADATA_SIZE, DOM_METADATA_BYTES_MAX),
         int_arg(GRPC_ARG_HTTP2_BDP_PROBE, 0),
@@ -44,12 +124,19 @@ grpc_channel *dom_rpc_client_channel(const char *target)
         int_arg(GRPC_ARG_ENABLE_RETRIES, 0),
         int_arg(GRPC_ARG_ENABLE_HTTP_PROXY, 0),
     };
-    grpc_channel_args all = {.num_args = DOM_ARRAY_LEN(args), .args = args};
-    grpc_channel_credentials *creds = grpc_insecure_credentials_create();
-    grpc_channel *channel = grpc_channel_create(target, creds, &all);
+    size_t num = 8;
 
-    grpc_channel_credentials_release(creds);
-    return channel;
+    if (tls != NULL && tls->server_name != NULL) {
+        args[num++] = (grpc_arg){.type = GRPC_ARG_STRING,
+                                 .key = (char *)(uintptr_t)GRPC_SSL_TARGET_NAME_OVERRIDE_ARG,
+                                 .value.string = (char *)(uintptr_t)tls->server_name};
+    }
+    if (tls != NULL && tls->sessions != NULL) {
+        args[num++] = grpc_ssl_session_cache_create_channel_arg(tls->sessions->cache);
+    }
+    DOM_ASSERT(num <= DOM_ARRAY_LEN(args));
+    grpc_channel_args all = {.num_args = num, .args = args};
+    return grpc_channel_create(target, creds, &all);
 }
 
 void dom_rpc_client_metadata_copy(grpc_metadata *out, const struct dom_rpc_metadata *in, size_t num)
@@ -86,16 +173,24 @@ enum dom_code dom_rpc_client_new(struct dom_rpc_client **clientp,
                             options->metadata[i].key);
         }
     }
+    grpc_channel_credentials *creds = NULL;
     struct dom_rpc_client *client = calloc(1, sizeof(*client));
     DOM_ASSERT(client != NULL);
     dom_rpc_library_ref();
-    client->channel = dom_rpc_client_channel(options->target);
+    enum dom_code code = dom_rpc_client_credentials(&creds, options->tls, err);
     client->cq = grpc_completion_queue_create_for_next(NULL);
     client->num_metadata = options->num_metadata;
     dom_rpc_client_metadata_copy(client->metadata, options->metadata, options->num_metadata);
-    if (client->channel == NULL) {
+    if (code == DOM_OK) {
+        client->channel = dom_rpc_client_channel(options->target, creds, options->tls);
+        if (client->channel == NULL) {
+            code = DOM_FAIL(err, DOM_INVALID, "`%s` is not a target", options->target);
+        }
+        grpc_channel_credentials_release(creds);
+    }
+    if (code != DOM_OK) {
         dom_rpc_client_destroy(client);
-        return DOM_FAIL(err, DOM_INVALID, "`%s` is not a target", options->target);
+        return code;
     }
     *clientp = client;
     return DOM_OK;

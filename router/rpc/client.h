@@ -1,7 +1,7 @@
 /* A small gRPC client: blocking calls for the command line and for tests.
  *
  * Thread contract: a client belongs to one thread at a time; several clients may live in one
- * process. Plain text only: it speaks to a server in the insecure loopback mode.
+ * process. Plain text for a server in the insecure loopback mode, else mTLS (TLS 1.3).
  */
 #ifndef DOM_ROUTER_RPC_CLIENT_H
 #define DOM_ROUTER_RPC_CLIENT_H
@@ -21,13 +21,30 @@ struct dom_rpc_metadata {
     const char *value;
 };
 
+/* TLS sessions that later connections may resume. Made before, destroyed after the clients. */
+struct dom_rpc_sessions;
+struct dom_rpc_sessions *dom_rpc_sessions_new(void);
+void dom_rpc_sessions_destroy(struct dom_rpc_sessions *sessions);
+
+/* Who we are and whom we trust; files in PEM, read when the client is made. */
+struct dom_rpc_client_tls {
+    const char *cert;        /* our chain, leaf first */
+    const char *key;         /* 0600 */
+    const char *ca;          /* who may have issued the server's certificate */
+    const char *server_name; /* the name that the server's certificate must have; NULL: the host
+                              * of the target */
+    struct dom_rpc_sessions *sessions; /* NULL: every connection begins anew */
+};
+
 struct dom_rpc_client_options {
     const char *target;                      /* "127.0.0.1:7443"; copied */
     const struct dom_rpc_metadata *metadata; /* sent with every call; copied. May be NULL */
     size_t num_metadata;                     /* up to 16 */
+    const struct dom_rpc_client_tls *tls;    /* NULL: plain text */
 };
 
-/* Does not connect yet: the first call does. Errors: INVALID (target, too much metadata). */
+/* Does not connect yet: the first call does. Errors: INVALID (target, too much metadata), IO and
+ * PERMISSION (a file of tls). */
 enum dom_code dom_rpc_client_new(struct dom_rpc_client **clientp,
                                  const struct dom_rpc_client_options *options,
                                  struct dom_error *err) DOM_MUST_USE;

@@ -4,8 +4,10 @@
 
 #include "router/rpc/internal.h"
 
-static enum dom_code credentials(grpc_server_credentials **credsp, struct dom_error *err)
+static enum dom_code credentials(struct dom_rpc_server *server, grpc_server_credentials **credsp,
+                                 struct dom_error *err)
 {
+    (void)server;
     *credsp = grpc_insecure_server_credentials_create();
     return *credsp != NULL ? DOM_OK : DOM_FAIL(err, DOM_INTERNAL, "grpc has no credentials");
 }
@@ -27,23 +29,23 @@ static bool only_value(const struct dom_rpc_call *call, const char *key, struct 
     return found == 1 && out->len > 0 && out->len <= DOM_POLICY_NAME_BYTES_MAX;
 }
 
-static bool identify(struct dom_rpc_call *call, struct dom_rpc_identity *out)
+static enum dom_rpc_fault identify(struct dom_rpc_call *call, struct dom_rpc_identity *out)
 {
     static const char prefix[] = "insecure:";
     size_t prefix_len = sizeof(prefix) - 1;
 
     if (!only_value(call, "domicile-service", &out->service) ||
         !only_value(call, "domicile-region", &out->region)) {
-        return false;
+        return DOM_RPC_FAULT_NO_PROOF;
     }
     uint8_t *subject = dom_arena_alloc(&call->arena, prefix_len + out->service.len);
     if (subject == NULL) {
-        return false;
+        return DOM_RPC_FAULT_NO_PROOF;
     }
     memcpy(subject, prefix, prefix_len);
     memcpy(subject + prefix_len, out->service.data, out->service.len);
     out->subject = dom_slice_of(subject, prefix_len + out->service.len);
-    return true;
+    return DOM_RPC_FAULT_NONE;
 }
 
 const struct dom_rpc_identity_ops dom_rpc_identity_insecure = {

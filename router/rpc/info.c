@@ -1,5 +1,7 @@
 /* What a handler may ask about its call. */
+#include <grpc/support/alloc.h>
 #include <grpc/support/time.h>
+#include <stdio.h>
 
 #include "router/rpc/internal.h"
 
@@ -31,11 +33,34 @@ const struct dom_rpc_identity *dom_rpc_call_identity(const struct dom_rpc_call *
 
     DOM_CHECK_MAGIC(call, DOM_RPC_CALL_MAGIC);
     if (cache->identity_state == DOM_RPC_IDENTITY_UNASKED) {
-        cache->identity_state = cache->server->identity->identify(cache, &cache->identity)
+        cache->identity_fault = cache->server->identity->identify(cache, &cache->identity);
+        cache->identity_state = cache->identity_fault == DOM_RPC_FAULT_NONE
                                     ? DOM_RPC_IDENTITY_KNOWN
                                     : DOM_RPC_IDENTITY_NONE;
     }
     return cache->identity_state == DOM_RPC_IDENTITY_KNOWN ? &cache->identity : NULL;
+}
+
+enum dom_rpc_fault dom_rpc_call_identity_fault(const struct dom_rpc_call *call,
+                                               const struct dom_rpc_identity **identityp)
+{
+    (void)dom_rpc_call_identity(call);
+    *identityp = &call->identity;
+    return call->identity_fault;
+}
+
+void dom_rpc_call_peer(const struct dom_rpc_call *call, char *out, size_t out_size)
+{
+    DOM_CHECK_MAGIC(call, DOM_RPC_CALL_MAGIC);
+    char *peer = grpc_call_get_peer(call->call);
+    (void)snprintf(out, out_size, "%s", peer == NULL ? "" : peer);
+    gpr_free(peer);
+}
+
+const char *dom_rpc_call_path(const struct dom_rpc_call *call)
+{
+    DOM_CHECK_MAGIC(call, DOM_RPC_CALL_MAGIC);
+    return call->bound->method.path;
 }
 
 struct dom_slice dom_rpc_call_metadata(const struct dom_rpc_call *call, const char *key)

@@ -71,14 +71,22 @@ struct dom_rpc_identity_ops {
     const char *name;
     /* True when only loopback addresses may be listened on. */
     bool loopback_only;
-    /* What new connections must prove. The caller releases it. Errors: INVALID. */
-    enum dom_code (*credentials)(grpc_server_credentials **credsp, struct dom_error *err);
-    /* Finds who calls; false when there is no proof, or more than one. */
-    bool (*identify)(struct dom_rpc_call *call, struct dom_rpc_identity *out);
+    /* What new connections of one port must prove. The caller releases it. Errors: INVALID. */
+    enum dom_code (*credentials)(struct dom_rpc_server *server, grpc_server_credentials **credsp,
+                                 struct dom_error *err);
+    /* Finds who calls; NONE, or why nobody is proven (`out` may then be filled in part). */
+    enum dom_rpc_fault (*identify)(struct dom_rpc_call *call, struct dom_rpc_identity *out);
 };
 
 /* Believes metadata; for development on one machine only. */
 extern const struct dom_rpc_identity_ops dom_rpc_identity_insecure;
+/* Believes certificates only. */
+extern const struct dom_rpc_identity_ops dom_rpc_identity_mtls;
+
+struct dom_tls;
+struct dom_rpc_peers;
+struct dom_rpc_peers *dom_rpc_peers_new(struct dom_tls *tls);
+void dom_rpc_peers_destroy(struct dom_rpc_peers *peers);
 
 /* ---- methods ---------------------------------------------------------------------------- */
 
@@ -138,6 +146,7 @@ struct dom_rpc_call {
     atomic_bool cancelled;
     bool counted; /* in in_flight (or the built-in count) */
     bool async;
+    bool held; /* finished later, but not watched */
     bool finished;
     bool started_reply; /* initial metadata is on its way */
     bool sending;       /* a message is */
@@ -151,6 +160,7 @@ struct dom_rpc_call {
     void *on_cancel_arg;
 
     enum dom_rpc_identity_state identity_state;
+    enum dom_rpc_fault identity_fault;
     struct dom_rpc_identity identity;
     struct dom_arena arena;
     _Alignas(16) uint8_t arena_first[DOM_RPC_ARENA_FIRST_BYTES];
@@ -226,12 +236,13 @@ extern const struct dom_rpc_method dom_rpc_reflection_methods[2];
 /* ---- listening -------------------------------------------------------------------------- */
 
 #define DOM_RPC_ADDRESS_SIZE 128
+#define DOM_RPC_ADDRESSES_MAX 16
 
-/* Binds every address that `listen` resolves to and writes the first one's text to `bound`.
- * Errors: INVALID (form, does not resolve, not loopback), UNAVAILABLE (cannot bind). */
-enum dom_code dom_rpc_listen(grpc_server *server, grpc_server_credentials *creds,
-                             const char *listen, bool loopback_only,
-                             char bound[DOM_RPC_ADDRESS_SIZE], struct dom_error *err) DOM_MUST_USE;
+/* Binds every address that `listen` resolves to, each with credentials of its own, and writes the
+ * first one's text to server->address. Errors: INVALID (form, does not resolve, not loopback),
+ * UNAVAILABLE (cannot bind). */
+enum dom_code dom_rpc_listen(struct dom_rpc_server *server, const char *listen,
+                             struct dom_error *err) DOM_MUST_USE;
 
 /* ---- the server ------------------------------------------------------------------------- */
 
@@ -245,6 +256,7 @@ struct dom_rpc_counters {
     atomic_uint_fast64_t in_flight;
     atomic_uint_fast64_t received;
     atomic_uint_fast64_t sent;
+    atomic_uint_fast64_t faults[DOM_RPC_FAULT_COUNT];
 };
 
 /* One writer: a plain load and store, without the bus lock that fetch_add would take. */
@@ -260,6 +272,13 @@ struct dom_rpc_server {
     grpc_server *server; /* NULL once shut down */
     char address[DOM_RPC_ADDRESS_SIZE];
     const struct dom_rpc_identity_ops *identity;
+    void (*refused)(struct dom_rpc_call *call, void *context);
+    void *context;
+    struct dom_tls *tls;         /* NULL: plain text */
+    struct dom_rpc_peers *peers; /* the I/O thread's memory of certificates */
+    void *ports[DOM_RPC_ADDRESSES_MAX]; /* of mtls.c; freed at the end */
+    size_t num_ports;
+    uint64_t handshakes_before; /* the process's count when this server began */
     struct dom_rpc_bound *bound; /* ours first, then built-in ones */
     size_t num_bound;
     unsigned in_flight_max;

@@ -3,14 +3,47 @@
 #include <dlfcn.h>
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
+#include <openssl/conf.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <string.h>
 #include <time.h>
 
+#include "base/assert.h"
 #include "base/log.h"
 
 static pthread_once_t s_once = PTHREAD_ONCE_INIT;
+
+/* gRPC tells of a refused handshake in its log and nowhere else: which it was, not from where. */
+static const char s_handshake[] = "Handshake failed";
+static atomic_uint_fast64_t s_handshakes_refused;
+
+static void note_handshake(const char *message)
+{
+    static atomic_llong s_seconds[16];
+    struct timespec now;
+    unsigned hash = 0;
+
+    (void)atomic_fetch_add_explicit(&s_handshakes_refused, 1, memory_order_relaxed);
+    const char *why = strrchr(message, ':');
+    why = why == NULL || why[1] == '\0' ? message : why + 1;
+    for (const char *c = why; *c != '\0'; c++) {
+        hash = hash * 31 + (unsigned char)*c;
+    }
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    if (atomic_exchange(&s_seconds[hash % 16], (long long)now.tv_sec) != (long long)now.tv_sec) {
+        dom_log(DOM_LOG_WARN, "tls.handshake_refused", "text=\"%.200s\" refused=%llu", why,
+                (unsigned long long)dom_rpc_library_handshakes_refused());
+    }
+}
+
+uint64_t dom_rpc_library_handshakes_refused(void)
+{
+    return atomic_load_explicit(&s_handshakes_refused, memory_order_relaxed);
+}
 
 /* A peer can make grpc complain at will (a compressed message is one line): one line a second
  * is passed on as a warning, the rest only to who asked for everything. */
@@ -19,6 +52,10 @@ static void to_our_log(gpr_log_func_args *args)
     static atomic_llong s_last_second;
     struct timespec now;
 
+    if (strstr(args->message, s_handshake) != NULL) {
+        note_handshake(args->message);
+        return;
+    }
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     bool first = atomic_exchange(&s_last_second, (long long)now.tv_sec) != (long long)now.tv_sec;
     dom_log(first && args->severity == GPR_LOG_SEVERITY_ERROR ? DOM_LOG_WARN : DOM_LOG_DEBUG,
@@ -42,8 +79,36 @@ static void quiet_mutexes(void)
     }
 }
 
+/* gRPC's C interface sets TLS 1.2 as the least version and offers no other. OpenSSL's own settings
+ * for every context that a process makes can take 1.2 away: gRPC does not touch that one. */
+static void only_tls13(void)
+{
+    static const char settings[] = "openssl_conf = dom\n"
+                                   "[dom]\nssl_conf = ssl\n"
+                                   "[ssl]\nsystem_default = tls\n"
+                                   "[tls]\nProtocol = -ALL, TLSv1.3\n";
+    long line = -1;
+
+    DOM_ASSERT(OPENSSL_init_ssl(OPENSSL_INIT_LOAD_CONFIG, NULL) == 1);
+    BIO *bio = BIO_new_mem_buf(settings, (int)sizeof(settings) - 1);
+    CONF *conf = NCONF_new(NULL);
+    DOM_ASSERT(bio != NULL && conf != NULL);
+    DOM_ASSERT(NCONF_load_bio(conf, bio, &line) == 1);
+    DOM_ASSERT(CONF_modules_load(conf, NULL, 0) == 1);
+    /* Looked at where it counts: a context made now must know no other version. */
+    SSL_CTX *probe = SSL_CTX_new(TLS_method());
+    DOM_ASSERT(probe != NULL);
+    DOM_ASSERT((SSL_CTX_get_options(probe) & SSL_OP_NO_TLSv1_2) != 0);
+    DOM_ASSERT((SSL_CTX_get_options(probe) & SSL_OP_NO_TLSv1_3) == 0);
+    SSL_CTX_free(probe);
+    NCONF_free(conf);
+    (void)BIO_free(bio);
+    ERR_clear_error();
+}
+
 static void once(void)
 {
+    only_tls13();
     gpr_set_log_function(to_our_log);
     quiet_mutexes();
 }
@@ -52,6 +117,10 @@ void dom_rpc_library_ref(void)
 {
     (void)pthread_once(&s_once, once);
     grpc_init();
+    if (gpr_should_log(GPR_LOG_SEVERITY_ERROR) == 0) {
+        /* GRPC_VERBOSITY=NONE would also silence what the refused handshakes are counted by. */
+        gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+    }
 }
 
 void dom_rpc_library_unref(void)

@@ -2,6 +2,7 @@
  * was checked to be loopback is what is bound. */
 #include <arpa/inet.h>
 #include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -12,7 +13,6 @@
 
 #define HOST_SIZE 256
 #define PORT_SIZE 6
-#define ADDRESSES_MAX 16
 
 /* "host:port", "[::1]:port"; the port is needed. */
 static bool split(const char *listen, char host[HOST_SIZE], char port[PORT_SIZE])
@@ -83,25 +83,41 @@ static bool seen_before(const struct addrinfo *list, const struct addrinfo *info
     return false;
 }
 
-static enum dom_code bind_all(grpc_server *server, grpc_server_credentials *creds,
-                              const struct addrinfo *list, unsigned port,
-                              char bound[DOM_RPC_ADDRESS_SIZE], struct dom_error *err)
+static enum dom_code bind_one(struct dom_rpc_server *server, const char *text, int *portp,
+                              struct dom_error *err)
+{
+    grpc_server_credentials *creds = NULL;
+
+    enum dom_code code = server->identity->credentials(server, &creds, err);
+    if (code != DOM_OK) {
+        return code;
+    }
+    *portp = grpc_server_add_http2_port(server->server, text, creds);
+    grpc_server_credentials_release(creds);
+    return *portp > 0 ? DOM_OK
+                      : DOM_FAIL(err, DOM_UNAVAILABLE,
+                                 "cannot listen on %s: in use, or not ours", text);
+}
+
+static enum dom_code bind_all(struct dom_rpc_server *server, const struct addrinfo *list,
+                              unsigned port, struct dom_error *err)
 {
     for (const struct addrinfo *info = list; info != NULL; info = info->ai_next) {
         char text[DOM_RPC_ADDRESS_SIZE];
+        int got = 0;
         if (seen_before(list, info)) {
             continue;
         }
         if (!format(info, port, text)) {
             return DOM_FAIL(err, DOM_INVALID, "an address is not of a family known here");
         }
-        int got = grpc_server_add_http2_port(server, text, creds);
-        if (got <= 0) {
-            return DOM_FAIL(err, DOM_UNAVAILABLE, "cannot listen on %s: in use, or not ours", text);
+        enum dom_code code = bind_one(server, text, &got, err);
+        if (code != DOM_OK) {
+            return code;
         }
         if (info == list) {
             port = (unsigned)got; /* the other addresses share the port that 0 became */
-            if (!format(info, port, bound)) {
+            if (!format(info, port, server->address)) {
                 return DOM_FAIL(err, DOM_INTERNAL, "an address was readable only once");
             }
         }
@@ -109,9 +125,8 @@ static enum dom_code bind_all(grpc_server *server, grpc_server_credentials *cred
     return DOM_OK;
 }
 
-enum dom_code dom_rpc_listen(grpc_server *server, grpc_server_credentials *creds,
-                             const char *listen, bool loopback_only,
-                             char bound[DOM_RPC_ADDRESS_SIZE], struct dom_error *err)
+enum dom_code dom_rpc_listen(struct dom_rpc_server *server, const char *listen,
+                             struct dom_error *err)
 {
     char host[HOST_SIZE];
     char port[PORT_SIZE];
@@ -128,7 +143,7 @@ enum dom_code dom_rpc_listen(grpc_server *server, grpc_server_credentials *creds
         return DOM_FAIL(err, DOM_INVALID, "`%s` does not resolve: %s", host, gai_strerror(rc));
     }
     for (const struct addrinfo *info = list; info != NULL; info = info->ai_next) {
-        if (loopback_only && !is_loopback(info->ai_addr)) {
+        if (server->identity->loopback_only && !is_loopback(info->ai_addr)) {
             code = DOM_FAIL(err, DOM_INVALID,
                             "`%s` is not loopback only: the insecure mode would let anybody on "
                             "the network claim to be any service",
@@ -137,11 +152,12 @@ enum dom_code dom_rpc_listen(grpc_server *server, grpc_server_credentials *creds
         }
         num++;
     }
-    if (num > ADDRESSES_MAX) {
-        code = DOM_FAIL(err, DOM_INVALID, "`%s` has more than %d addresses", host, ADDRESSES_MAX);
+    if (num > DOM_RPC_ADDRESSES_MAX) {
+        code = DOM_FAIL(err, DOM_INVALID, "`%s` has more than %d addresses", host,
+                        DOM_RPC_ADDRESSES_MAX);
         goto out;
     }
-    code = bind_all(server, creds, list, (unsigned)strtoul(port, NULL, 10), bound, err);
+    code = bind_all(server, list, (unsigned)strtoul(port, NULL, 10), err);
 out:
     freeaddrinfo(list);
     return code;

@@ -3,6 +3,7 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/byte_buffer_reader.h>
 #include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
 #include <grpc/slice.h>
 #include <grpc/support/time.h>
 #include <stdlib.h>
@@ -205,14 +206,20 @@ static enum dom_code check_options(const struct dom_rpc_load_options *options,
     return DOM_OK;
 }
 
-static bool open_channels(struct load *load)
+static enum dom_code open_channels(struct load *load, struct dom_error *err)
 {
     const struct dom_rpc_load_options *options = load->options;
+    grpc_channel_credentials *creds = NULL;
 
+    enum dom_code code = dom_rpc_client_credentials(&creds, options->tls, err);
+    if (code != DOM_OK) {
+        return code;
+    }
     for (unsigned i = 0; i < options->channels; i++) {
-        load->channels[i] = dom_rpc_client_channel(options->target);
+        load->channels[i] = dom_rpc_client_channel(options->target, creds, options->tls);
         if (load->channels[i] == NULL) {
-            return false;
+            code = DOM_FAIL(err, DOM_INVALID, "`%s` is not a target", options->target);
+            break;
         }
         void *registered = grpc_channel_register_call(load->channels[i], options->path, NULL, NULL);
         for (unsigned k = 0; k < options->outstanding; k++) {
@@ -222,7 +229,8 @@ static bool open_channels(struct load *load)
                                                            .registered = registered};
         }
     }
-    return true;
+    grpc_channel_credentials_release(creds);
+    return code;
 }
 
 static void close_all(struct load *load)
@@ -256,7 +264,8 @@ enum dom_code dom_rpc_load_run(struct dom_rpc_load_result *result,
     dom_rpc_library_ref();
     load.cq = grpc_completion_queue_create_for_next(NULL);
     dom_rpc_client_metadata_copy(load.metadata, options->metadata, options->num_metadata);
-    if (open_channels(&load)) {
+    code = open_channels(&load, err);
+    if (code == DOM_OK) {
         load.begun_ns = now_ns();
         load.counted_from_ns = load.begun_ns + options->warmup_ms * 1000000U;
         load.last_ns = load.counted_from_ns;
@@ -265,8 +274,6 @@ enum dom_code dom_rpc_load_run(struct dom_rpc_load_result *result,
         }
         loop(&load);
         result->elapsed_ns = load.last_ns - load.counted_from_ns;
-    } else {
-        code = DOM_FAIL(err, DOM_INVALID, "`%s` is not a target", options->target);
     }
     close_all(&load);
     return code;

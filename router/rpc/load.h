@@ -34,6 +34,7 @@ struct dom_rpc_load_options {
     const char *path; /* a unary method */
     const struct dom_rpc_metadata *metadata;
     size_t num_metadata;
+    const struct dom_rpc_client_tls *tls; /* NULL: plain text */
     unsigned channels;    /* connections: 1 to 64 */
     unsigned outstanding; /* calls at once on each; at least 1 */
     uint64_t num_calls;   /* stop after so many; 0: by time */

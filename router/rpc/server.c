@@ -7,10 +7,12 @@
 #include "base/log.h"
 #include "router/rpc/internal.h"
 #include "router/rpc/library.h"
+#include "router/rpc/material.h"
 
 #define MIN_PING_INTERVAL_MS 10000 /* peers may ping this often; faster gets GOAWAY */
 #define KEEPALIVE_MS 60000         /* how a dead peer is noticed */
 #define KEEPALIVE_TIMEOUT_MS 20000
+#define HANDSHAKE_TIMEOUT_MS 10000 /* who connects and says nothing is let go */
 #define HEALTH_NAME_BYTES_MAX 128U
 
 /* ---- start ------------------------------------------------------------------------------ */
@@ -44,6 +46,7 @@ static grpc_server *create_server(const struct dom_rpc_server_options *options)
     args[n++] = int_arg(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     args[n++] = int_arg(GRPC_ARG_KEEPALIVE_TIME_MS, KEEPALIVE_MS);
     args[n++] = int_arg(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, KEEPALIVE_TIMEOUT_MS);
+    args[n++] = int_arg(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, HANDSHAKE_TIMEOUT_MS);
     if (options->connection_age_ms_max > 0) {
         args[n++] = int_arg(GRPC_ARG_MAX_CONNECTION_AGE_MS, options->connection_age_ms_max);
         args[n++] = int_arg(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, options->drain_grace_ms);
@@ -65,8 +68,9 @@ static enum dom_code check_options(const struct dom_rpc_server_options *options,
 {
     size_t slots = 0;
 
-    if (!options->insecure_loopback) {
-        return DOM_FAIL(err, DOM_INVALID, "no way to prove identities is configured");
+    if (options->insecure_loopback == (options->tls != NULL)) {
+        return DOM_FAIL(err, DOM_INVALID,
+                        "one way to know callers is wanted: mTLS or the insecure mode");
     }
     if (options->num_methods > DOM_RPC_METHODS_MAX) {
         return DOM_FAIL(err, DOM_INVALID, "more than %u methods", DOM_RPC_METHODS_MAX);
@@ -129,22 +133,19 @@ static enum dom_code bind_methods(struct dom_rpc_server *server,
 static enum dom_code start(struct dom_rpc_server *server,
                            const struct dom_rpc_server_options *options, struct dom_error *err)
 {
-    grpc_server_credentials *creds = NULL;
-
     enum dom_code code = dom_rpc_post_init(server, err);
     if (code == DOM_OK) {
         code = bind_methods(server, options, err);
     }
-    if (code == DOM_OK) {
-        code = server->identity->credentials(&creds, err);
+    if (code == DOM_OK && options->tls != NULL) {
+        code = dom_tls_new(&server->tls, options->tls, err);
+    }
+    if (code == DOM_OK && server->tls != NULL) {
+        server->peers = dom_rpc_peers_new(server->tls);
     }
     if (code == DOM_OK) {
         grpc_server_register_completion_queue(server->server, server->cq, NULL);
-        code = dom_rpc_listen(server->server, creds, options->listen,
-                              server->identity->loopback_only, server->address, err);
-    }
-    if (creds != NULL) {
-        grpc_server_credentials_release(creds);
+        code = dom_rpc_listen(server, options->listen, err);
     }
     return code;
 }
@@ -162,7 +163,11 @@ enum dom_code dom_rpc_server_new(struct dom_rpc_server **serverp,
     DOM_ASSERT(server != NULL);
     dom_rpc_library_ref();
     server->magic = DOM_RPC_SERVER_MAGIC;
-    server->identity = &dom_rpc_identity_insecure;
+    server->identity =
+        options->tls == NULL ? &dom_rpc_identity_insecure : &dom_rpc_identity_mtls;
+    server->refused = options->refused;
+    server->context = options->context;
+    server->handshakes_before = dom_rpc_library_handshakes_refused();
     server->in_flight_max =
         options->in_flight_max == 0 ? DOM_IN_FLIGHT_CALLS_MAX : options->in_flight_max;
     server->drain_grace_ms = options->drain_grace_ms;
@@ -308,6 +313,11 @@ void dom_rpc_server_destroy(struct dom_rpc_server *server)
     dom_rpc_call_pool_free(server);
     dom_rpc_health_destroy(server->health);
     dom_rpc_reflection_destroy(server->reflection);
+    dom_rpc_peers_destroy(server->peers);
+    dom_tls_destroy(server->tls);
+    for (size_t i = 0; i < server->num_ports; i++) {
+        free(server->ports[i]);
+    }
     free(server->bound);
     server->magic = 0;
     free(server);
@@ -372,4 +382,31 @@ void dom_rpc_server_stats(const struct dom_rpc_server *server, struct dom_rpc_st
         .bytes_received = read_counter(&counters->received),
         .bytes_sent = read_counter(&counters->sent),
     };
+    for (size_t i = 0; i < DOM_RPC_FAULT_COUNT; i++) {
+        out->identities_refused[i] = read_counter(&counters->faults[i]);
+    }
+    if (server->tls != NULL) {
+        struct dom_tls_material *material = dom_tls_get(server->tls);
+        out->handshakes_refused =
+            dom_rpc_library_handshakes_refused() - server->handshakes_before;
+        out->tls_cert_expires_s = material->cert_expires_s;
+        out->tls_crl_expires_s = material->crl_expires_s;
+        dom_tls_material_unref(material);
+        dom_tls_counts(server->tls, &out->tls_reloads, &out->tls_reloads_failed);
+    }
+}
+
+void dom_rpc_server_count_fault(struct dom_rpc_server *server, enum dom_rpc_fault fault)
+{
+    DOM_CHECK_MAGIC(server, DOM_RPC_SERVER_MAGIC);
+    DOM_ASSERT((unsigned)fault < DOM_RPC_FAULT_COUNT);
+    dom_rpc_count(&server->counters.faults[fault], 1);
+}
+
+void dom_rpc_server_reload_tls(struct dom_rpc_server *server)
+{
+    DOM_CHECK_MAGIC(server, DOM_RPC_SERVER_MAGIC);
+    if (server->tls != NULL) {
+        dom_tls_nudge(server->tls);
+    }
 }

@@ -30,6 +30,52 @@ struct dom_rpc_identity {
     struct dom_slice service; /* name as the policy knows it */
     struct dom_slice region;  /* the caller's region */
     struct dom_slice subject; /* "spiffe://..." or "insecure:NAME" */
+    bool proven;              /* by a certificate; the rest is empty when not */
+    struct dom_slice cert_serial;     /* lower-case hex */
+    struct dom_slice cert_key;        /* SHA-256 of the public key (SPKI), hex */
+    struct dom_slice claimed_region;  /* what metadata says otherwise; never used for anything */
+    struct dom_slice claimed_service;
+};
+
+/* X(NAME, text): why a certificate names nobody. The names are stable: ErrorInfo.metadata
+ * ["identity"], the label of a metric, the reason in an entry. */
+#define DOM_RPC_FAULTS(X)                                                                    \
+    X(NONE, "")                                                                              \
+    X(NO_PROOF, "the call does not prove who makes it")                                      \
+    X(UNREADABLE, "the certificate cannot be read")                                          \
+    X(SAN_MISSING, "the certificate has no URI among its alternative names")                 \
+    X(SAN_AMBIGUOUS, "the certificate has more than one URI among its alternative names")    \
+    X(SAN_MALFORMED,                                                                         \
+      "the certificate's URI is not spiffe://TRUST-DOMAIN/region/REGION/service/NAME")       \
+    X(TRUST_DOMAIN, "the certificate's URI is of another trust domain")                      \
+    X(IS_CA, "the certificate is that of a CA")                                              \
+    X(KEY_WEAK, "the certificate's key, or one of its issuers', is too weak")                \
+    X(SIGNATURE_WEAK, "the certificate is signed with a broken hash")                        \
+    X(UNTRUSTED, "the certificate's issuer is not trusted any more")                         \
+    X(REVOKED, "the certificate is revoked")                                                 \
+    X(NOT_YET_VALID, "the certificate is not valid yet")                                     \
+    X(EXPIRED, "the certificate has expired")                                                \
+    X(REGION_UNKNOWN, "the policy in force does not know the caller's region")
+
+enum dom_rpc_fault {
+#define X(name, text) DOM_RPC_FAULT_##name,
+    DOM_RPC_FAULTS(X)
+#undef X
+};
+#define DOM_RPC_FAULT_COUNT 15
+/* Static strings: "REVOKED", and a sentence for a person. */
+const char *dom_rpc_fault_reason(enum dom_rpc_fault fault);
+const char *dom_rpc_fault_text(enum dom_rpc_fault fault);
+
+/* mTLS: files in PEM, looked at every poll_ms and loaded anew, whole or not at all, when one has
+ * changed. */
+struct dom_rpc_tls_options {
+    const char *cert; /* the server's chain, leaf first */
+    const char *key;  /* 0600 */
+    const char *ca;   /* who may have issued the certificates of callers */
+    const char *crl;  /* NULL: none; else lists signed by CAs of `ca` */
+    const char *trust_domain;
+    uint64_t poll_ms; /* 0: 1,000 */
 };
 
 /* ---- methods ----------------------------------------------------------------------------- */
@@ -49,6 +95,12 @@ struct dom_rpc_server_options {
     bool insecure_loopback;          /* plain text, identity from metadata `domicile-service` and
                                       * `domicile-region`; refused unless every address that
                                       * `listen` resolves to is loopback */
+    const struct dom_rpc_tls_options *tls; /* mTLS instead: TLS 1.3, client certificates required;
+                                            * borrowed for the call of dom_rpc_server_new */
+    /* A call of a method that needs an identity, whose certificate names nobody. The hook must
+     * fail the call, now or (after go_async) later; dom_rpc_call_identity_fault tells why. NULL:
+     * it is failed UNAUTHENTICATED. */
+    void (*refused)(struct dom_rpc_call *call, void *context);
     const struct dom_rpc_method *methods;
     size_t num_methods;
     void *context;                   /* handed to every handler */
@@ -86,6 +138,9 @@ bool dom_rpc_server_draining(const struct dom_rpc_server *server);
  * context is not looked at. */
 void dom_rpc_echo(struct dom_rpc_call *call, void *context);
 
+/* Look at the certificate files now instead of at the next poll. Any thread. */
+void dom_rpc_server_reload_tls(struct dom_rpc_server *server);
+
 /* Counters for metrics. Any thread. */
 struct dom_rpc_stats {
     uint64_t calls_started;
@@ -96,6 +151,12 @@ struct dom_rpc_stats {
     uint64_t in_flight;
     uint64_t bytes_received;
     uint64_t bytes_sent;
+    uint64_t identities_refused[DOM_RPC_FAULT_COUNT]; /* calls, by fault */
+    uint64_t handshakes_refused;                      /* connections; 0 without TLS */
+    uint64_t tls_reloads;
+    uint64_t tls_reloads_failed;
+    int64_t tls_cert_expires_s; /* Unix time; 0 without TLS */
+    int64_t tls_crl_expires_s;  /* 0: no list */
 };
 void dom_rpc_server_stats(const struct dom_rpc_server *server, struct dom_rpc_stats *out);
 
@@ -107,6 +168,19 @@ struct dom_arena *dom_rpc_call_arena(struct dom_rpc_call *call);
 struct dom_rpc_server *dom_rpc_call_server(const struct dom_rpc_call *call);
 /* NULL when the caller gave no proof, or contradictory proof; never NULL with needs_identity. */
 const struct dom_rpc_identity *dom_rpc_call_identity(const struct dom_rpc_call *call);
+/* Why there is no identity, and what the certificate says all the same (parts may be empty).
+ * NONE when there is one, or in the insecure mode. */
+enum dom_rpc_fault dom_rpc_call_identity_fault(const struct dom_rpc_call *call,
+                                               const struct dom_rpc_identity **identityp);
+/* Counts a fault that only the policy can find. */
+void dom_rpc_server_count_fault(struct dom_rpc_server *server, enum dom_rpc_fault fault);
+/* Fails the call UNAUTHENTICATED with the fault's reason. */
+void dom_rpc_call_fail_identity(struct dom_rpc_call *call, enum dom_rpc_fault fault);
+/* Where the connection comes from, "ipv4:192.0.2.7:41234"; for the log of refusals, not proven and
+ * not kept. Cut to fit. */
+void dom_rpc_call_peer(const struct dom_rpc_call *call, char *out, size_t out_size);
+/* "/domicile.v1.RecordService/GetRecord" */
+const char *dom_rpc_call_path(const struct dom_rpc_call *call);
 /* First value of a metadata key (lower case); empty slice with NULL data when absent. */
 struct dom_slice dom_rpc_call_metadata(const struct dom_rpc_call *call, const char *key);
 /* Monotonic microseconds (base/clock.h); UINT64_MAX without a deadline. Any thread. */
@@ -119,6 +193,9 @@ void dom_rpc_call_trace_id(const struct dom_rpc_call *call, char out[33]);
 /* Tells the server that this call will be finished later: cancellation is watched from now on
  * (costs one more batch). Must be called in the handler before it returns unfinished. */
 void dom_rpc_call_go_async(struct dom_rpc_call *call);
+/* The same without watching for cancellation, which spares a batch: for an answer that is made
+ * already and waits for no more than a commit. dom_rpc_call_cancelled stays false. */
+void dom_rpc_call_hold(struct dom_rpc_call *call);
 
 /* Runs `fn` on the I/O thread once the peer has cancelled or gone, unless the call was finished
  * before; the call must still be finished. For async and streaming calls that wait for something

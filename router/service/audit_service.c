@@ -121,6 +121,9 @@ static void start(struct inquiry *inquiry, ProtobufCBinaryData region, bool entr
         dom_turn_refuse(turn);
         return;
     }
+    if (entries && !dom_turn_need_role(turn, DOM_ROLE_AUDITOR | DOM_ROLE_OPERATOR)) {
+        return;
+    }
     if (entries && dom_snapshot_jurisdiction(turn->snapshot, inquiry->region) !=
                        turn->caller.jurisdiction) {
         (void)dom_refuse(&turn->refusal, DOM_NO_PERMIT, "region",

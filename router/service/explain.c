@@ -156,6 +156,7 @@ struct reload {
     struct dom_error err;
     enum dom_code code;
     bool changed;
+    struct dom_approval approval;
 };
 
 static void reload_told(struct dom_rpc_work *work)
@@ -187,7 +188,8 @@ static void reload_run(struct dom_job *job, struct dom_store_session *session)
 
     (void)session;
     reload->code =
-        dom_router_load_policy(reload->turn.router, &reload->changed, &findings, &reload->err);
+        dom_router_load_policy(reload->turn.router, &reload->changed, &reload->approval, &findings,
+                               &reload->err);
     dom_findings_cleanup(&findings);
     reload->work.run = reload_told;
     dom_rpc_post(reload->turn.router->server, &reload->work, &reload->work);
@@ -197,7 +199,7 @@ void dom_handle_reload_policy(struct dom_rpc_call *call, void *context)
 {
     struct dom_turn turn;
 
-    if (!dom_turn_begin(&turn, call, context)) {
+    if (!dom_turn_begin(&turn, call, context) || !dom_turn_need_role(&turn, DOM_ROLE_OPERATOR)) {
         return;
     }
     struct reload *reload = dom_turn_calloc(&turn, 1, sizeof(*reload));
@@ -205,6 +207,7 @@ void dom_handle_reload_policy(struct dom_rpc_call *call, void *context)
         return;
     }
     reload->turn = turn;
+    reload->approval.operator_id = turn.caller.subject;
     reload->job.run = reload_run;
     dom_rpc_call_go_async(call);
     if (!dom_worker_push(&turn.router->worker, &reload->job)) {

@@ -237,7 +237,7 @@ static void append_all(struct gather *gather, dom_store_set regions)
         dom_turn_refuse(&gather->turn);
         return;
     }
-    dom_rpc_call_go_async(gather->turn.call);
+    dom_rpc_call_hold(gather->turn.call);
     gather->waiting = num + 1; /* one for this loop, so that no append finishes the call within it */
     for (size_t i = 0; i < num; i++) {
         struct dom_error err = {0};
@@ -354,7 +354,8 @@ static void bound_answer(struct gather *gather)
     for (size_t i = 0; i < gather->num_results; i++) {
         struct dom_read_result *result = &gather->results[i];
         size_t more = result->body.len + 256;
-        if (total + more <= DOM_MESSAGE_BYTES_MAX) {
+        if (result->code != DOM_OK || total + more <= DOM_MESSAGE_BYTES_MAX) {
+            /* A refusal is small, and a denial must keep its entry. */
             total += more;
             continue;
         }

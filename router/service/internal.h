@@ -20,6 +20,9 @@
 
 #define DOM_BUILD_NAME "domicile/0.1.0"
 
+#define DOM_OPERATOR_ID_SIZE 513U
+#define DOM_VOTE_US (UINT64_C(600) * 1000000U) /* how long a first wish waits for the second */
+
 /* The policy in force and how the last reload went. Guarded by `lock`; the I/O thread and the
  * store's threads take references. */
 struct dom_policy_holder {
@@ -29,7 +32,15 @@ struct dom_policy_holder {
                                * was owed at the last stop asks before there is a `current` */
     uint64_t reloads_failed;
     char last_failure[512];
+    struct dom_vote {             /* one operator's wish, waiting for a second */
+        bool open;
+        uint64_t at_us;
+        uint8_t sha256[32];       /* of the policy wished for */
+        char operator_id[DOM_OPERATOR_ID_SIZE];
+    } vote;
 };
+
+#define DOM_REFUSED_SLOTS 256U
 
 #define DOM_RANDOM_POOL 4096U
 
@@ -50,17 +61,48 @@ struct dom_router {
     uint8_t random[DOM_RANDOM_POOL];
     size_t random_left;
 
+    int64_t refused_seconds[DOM_REFUSED_SLOTS]; /* when an entry was last made, see callers.c */
+    atomic_uint_fast64_t claims_differing;      /* written by the I/O thread only */
+
     struct dom_metrics *metrics; /* NULL: none asked for */
     struct dom_worker worker;   /* scans and other long reads, policy reloads */
 };
 
 /* ---- the policy in force (any thread) ---- */
 struct dom_snapshot *dom_holder_get(struct dom_policy_holder *holder);
-/* Loads the file, opens new regions, puts it in force and writes the activation to every log
- * (waits for that). *changedp: false when the same bytes were in force. Not on the I/O thread. */
+/* Who asks for a reload. `first` is set when a second operator completes a vote. */
+struct dom_approval {
+    struct dom_slice operator_id;
+    char first[DOM_OPERATOR_ID_SIZE];
+};
+/* Loads the file, opens new regions, puts it in force and announces it to every log
+ * (queued, not waited for). *changedp: false when the same bytes were in force. `approval`: NULL at the
+ * start and for a signal. Not on the I/O thread. Errors: also SECOND_OPERATOR, ROLE_DENIED. */
 enum dom_code dom_router_load_policy(struct dom_router *router, bool *changedp,
-                                     struct dom_findings *findings,
+                                     struct dom_approval *approval, struct dom_findings *findings,
                                      struct dom_error *err) DOM_MUST_USE;
+/* Queues the activation of the snapshot's policy for every open log; each is durable before any
+ * later entry of that log. Needs a running store, no server. */
+void dom_router_announce_policy(struct dom_router *router, const struct dom_snapshot *snapshot,
+                                const struct dom_approval *approval);
+/* Whether enough operators want the policy with this hash (callers.c). */
+enum dom_code dom_router_vote(struct dom_router *router, struct dom_approval *approval,
+                              const uint8_t sha256[32], struct dom_error *err) DOM_MUST_USE;
+
+struct dom_turn;
+/* ---- callers beyond the policy's rules (callers.c; I/O thread) ---- */
+#define DOM_ROLE_OPERATOR 1U
+#define DOM_ROLE_AUDITOR 2U
+unsigned dom_turn_roles(const struct dom_turn *turn);
+/* False after having refused the call. */
+bool dom_turn_need_role(struct dom_turn *turn, unsigned any_of);
+/* False after having refused the call: auditors never write. */
+bool dom_turn_may_write(struct dom_turn *turn);
+/* Refuses a call whose certificate names nobody, with an entry when a record could have moved. */
+void dom_router_refuse_caller(struct dom_router *router, struct dom_rpc_call *call,
+                              enum dom_rpc_fault fault);
+/* The same as the rpc layer's hook. */
+void dom_router_refused(struct dom_rpc_call *call, void *context);
 
 /* ---- shared by handlers (I/O thread) ---- */
 

@@ -7,7 +7,7 @@
 
 #include "base/assert.h"
 
-#define PREFIX_BYTES_MAX (DOM_POLICY_NAME_BYTES_MAX + 48U)
+#define PREFIX_BYTES_MAX (DOM_POLICY_NAME_BYTES_MAX + 56U)
 
 /* One rule's limit in one period in one region. */
 struct dom_limit_window {
@@ -96,8 +96,11 @@ static enum dom_code open_window(struct dom_limit_table *table, struct dom_store
 {
     char prefix[PREFIX_BYTES_MAX];
     bool seen = false;
-    int len = snprintf(prefix, sizeof(prefix), "%s/%" PRIu64 "/%" PRId64 "/",
-                       dom_policy_rule_name(policy, limit->rule), limit->records, period);
+    /* Not the number of records: a policy that changes it must not start the count anew. */
+    int len = snprintf(prefix, sizeof(prefix), "%s/%c%c%" PRId64 "/%" PRId64 "/",
+                       dom_policy_rule_name(policy, limit->rule),
+                       limit->count_subjects ? 's' : 'a',
+                       limit->calendar ? limit->calendar_unit : '-', limit->period_ms, period);
 
     *windowp = NULL;
     DOM_ASSERT(len > 0 && (size_t)len < sizeof(prefix));

@@ -19,7 +19,7 @@
 #define DOM_LIMIT_WINDOWS_MAX 512U    /* counted at once; the longest unused is forgotten */
 #define DOM_LIMIT_IN_FLIGHT_MAX 8192U /* members on their way to disk; beyond: RESOURCE */
 #define DOM_LIMIT_SLOTS 16384U        /* of the hash table of members in flight; a power of two */
-#define DOM_LIMIT_RECENT 32768U       /* members known to be on disk; a power of two */
+#define DOM_LIMIT_RECENT 131072U      /* members known to be on disk; a power of two */
 
 struct dom_limit_window;
 struct dom_limit_member;

@@ -12,12 +12,23 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "policy/finding.h"
+#include "router/rpc/server.h"
 
 struct dom_router;
+
+#define DOM_ROLE_IDS_MAX 64U
 
 struct dom_router_options {
     const char *listen;           /* "127.0.0.1:7443" */
     bool insecure_loopback;       /* identity from metadata; loopback only */
+    const struct dom_rpc_tls_options *tls; /* mTLS instead */
+    /* SPIFFE ids; who may reload, and who may read entries. Empty lists: nobody over mTLS. Not
+     * looked at in the insecure mode. At most DOM_ROLE_IDS_MAX each. */
+    const char *const *operators;
+    size_t num_operators;
+    const char *const *auditors;
+    size_t num_auditors;
+    unsigned operators_required;  /* 2: a reload needs two of them within ten minutes; else one */
     const char *data_dir;
     const char *key_dir;          /* NULL: <data>/keys */
     const char *policy_path;
@@ -50,7 +61,7 @@ unsigned dom_router_metrics_port(const struct dom_router *router);
 void dom_router_run(struct dom_router *router);
 void dom_router_shutdown(struct dom_router *router);
 /* Loads the policy file anew on a thread of its own; the outcome is logged and in
- * GetPolicyStatus. Whole or not at all. */
+ * GetPolicyStatus. Whole or not at all. Looks at the certificate files too. */
 void dom_router_reload(struct dom_router *router);
 void dom_router_destroy(struct dom_router *router);
 

@@ -41,6 +41,19 @@ static const struct store_metric s_rpc[] = {
     {"domicile_rpc_sent_bytes_total", "counter", "Answer bytes.", RPC(bytes_sent)},
 };
 
+static const struct store_metric s_tls[] = {
+    {"domicile_tls_handshakes_refused_total", "counter", "Connections refused in the handshake.",
+     RPC(handshakes_refused)},
+    {"domicile_tls_reloads_total", "counter", "Certificate files loaded anew.", RPC(tls_reloads)},
+    {"domicile_tls_reloads_failed_total", "counter",
+     "Certificate files that could not take the place of the last good ones.",
+     RPC(tls_reloads_failed)},
+    {"domicile_tls_certificate_expires_timestamp_seconds", "gauge",
+     "When the certificate of this router expires.", RPC(tls_cert_expires_s)},
+    {"domicile_tls_crl_expires_timestamp_seconds", "gauge",
+     "When a revocation list is due to be replaced; 0: there is none.", RPC(tls_crl_expires_s)},
+};
+
 static uint64_t at(const void *stats, size_t offset)
 {
     uint64_t value = 0;
@@ -65,6 +78,27 @@ static void render_store(struct dom_router *router, struct dom_buffer *out)
     }
 }
 
+static void render_identity(const struct dom_router *router, const struct dom_rpc_stats *stats,
+                            struct dom_buffer *out)
+{
+    dom_metrics_family(out, "domicile_identity_refused_total", "counter",
+                       "Calls whose certificate names nobody, by reason.");
+    for (unsigned i = DOM_RPC_FAULT_NONE + 1; i < DOM_RPC_FAULT_COUNT; i++) {
+        dom_buffer_printf(out, "domicile_identity_refused_total{reason=\"%s\"} %" PRIu64 "\n",
+                          dom_rpc_fault_reason((enum dom_rpc_fault)i),
+                          stats->identities_refused[i]);
+    }
+    dom_metrics_family(out, "domicile_identity_claims_differing_total", "counter",
+                       "Calls whose metadata claims another region or service than is proven.");
+    dom_buffer_printf(
+        out, "domicile_identity_claims_differing_total %" PRIu64 "\n",
+        (uint64_t)atomic_load_explicit(&router->claims_differing, memory_order_relaxed));
+    for (size_t m = 0; router->options.tls != NULL && m < DOM_ARRAY_LEN(s_tls); m++) {
+        dom_metrics_family(out, s_tls[m].name, s_tls[m].type, s_tls[m].help);
+        dom_buffer_printf(out, "%s %" PRIu64 "\n", s_tls[m].name, at(stats, s_tls[m].offset));
+    }
+}
+
 void dom_router_render_metrics(void *context, struct dom_buffer *out)
 {
     struct dom_router *router = context;
@@ -75,6 +109,7 @@ void dom_router_render_metrics(void *context, struct dom_buffer *out)
         dom_metrics_family(out, s_rpc[m].name, s_rpc[m].type, s_rpc[m].help);
         dom_buffer_printf(out, "%s %" PRIu64 "\n", s_rpc[m].name, at(&stats, s_rpc[m].offset));
     }
+    render_identity(router, &stats, out);
     render_store(router, out);
     struct dom_snapshot *snapshot = dom_holder_get(&router->holder);
     const struct dom_policy_info *info = dom_policy_info(snapshot->policy);

@@ -28,9 +28,23 @@ bool dom_turn_begin(struct dom_turn *turn, struct dom_rpc_call *call, struct dom
     turn->snapshot = dom_holder_get(&router->holder);
     enum dom_code rc = dom_caller_resolve(&turn->caller, turn->snapshot, identity->subject,
                                           identity->service, identity->region, &turn->refusal);
+    if (rc != DOM_OK && identity->proven) {
+        dom_turn_release(turn);
+        dom_rpc_server_count_fault(router->server, DOM_RPC_FAULT_REGION_UNKNOWN);
+        dom_router_refuse_caller(router, call, DOM_RPC_FAULT_REGION_UNKNOWN);
+        return false;
+    }
     if (rc != DOM_OK) {
         dom_turn_refuse(turn);
         return false;
+    }
+    turn->caller.cert_serial = identity->cert_serial;
+    turn->caller.cert_key = identity->cert_key;
+    turn->caller.claimed_region = identity->claimed_region;
+    turn->caller.claimed_service = identity->claimed_service;
+    if (identity->claimed_region.len > 0 || identity->claimed_service.len > 0) {
+        /* Relaxed: a counter with one writer, read by the metrics page. */
+        (void)atomic_fetch_add_explicit(&router->claims_differing, 1, memory_order_relaxed);
     }
     return true;
 }

@@ -411,7 +411,10 @@ static struct write *write_new(struct dom_rpc_call *call, void *context, enum do
         return NULL;
     }
     write->async.op.type = type;
-    return dom_turn_begin(&write->turn, call, context) ? write : NULL;
+    if (!dom_turn_begin(&write->turn, call, context) || !dom_turn_may_write(&write->turn)) {
+        return NULL;
+    }
+    return write;
 }
 
 static bool take_key(struct write *write, ProtobufCBinaryData kind, ProtobufCBinaryData id,

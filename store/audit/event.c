@@ -288,6 +288,20 @@ static enum dom_code check_request(const struct dom_audit_event *e, struct dom_e
     return DOM_OK;
 }
 
+static enum dom_code check_cert(const struct dom_audit_actor *a, struct dom_error *err)
+{
+    if (a->cert_serial.len == 0 && a->cert_key.len == 0) {
+        return DOM_OK;
+    }
+    if (a->cert_serial.len == 0 || !lower_hex(a->cert_serial)) {
+        return REFUSE(err, "actor.cert.serial", "lower-case hex digits are wanted");
+    }
+    if (a->cert_key.len != 64 || !lower_hex(a->cert_key)) {
+        return REFUSE(err, "actor.cert.key", "64 lower-case hex digits are wanted");
+    }
+    return DOM_OK;
+}
+
 static enum dom_code check_needs(const struct dom_audit_event *e, struct dom_error *err)
 {
     unsigned needs = s_types[e->type].needs;
@@ -320,6 +334,9 @@ enum dom_code dom_audit_event_check(const struct dom_audit_event *event, struct 
     }
     if (rc == DOM_OK) {
         rc = check_objects(event, err);
+    }
+    if (rc == DOM_OK) {
+        rc = check_cert(&event->actor, err);
     }
     if (rc == DOM_OK) {
         rc = check_needs(event, err);

@@ -39,9 +39,10 @@
       "an operation that was permitted: actor, op, record, decision (allow or modify), "   \
       "transfer, fields, purpose, basis, policy, result, trace, claim, shadow")            \
     X(DENY, "deny", DOM_AUDIT_NEED_REQUEST,                                                \
-      "an operation that was refused: as access, decision deny with its reason")           \
+      "an operation that was refused: as access, decision deny with its reason; "          \
+      "detail.identity when the caller's certificate names nobody")                        \
     X(POLICY, "policy", DOM_AUDIT_NEED_POLICY,                                             \
-      "a policy came into force: policy; detail.previous_sha256, detail.previous_version") \
+      "a policy came into force: policy; detail.operator, detail.operator_first")           \
     X(ROLLOUT, "rollout", DOM_AUDIT_NEED_POLICY | DOM_AUDIT_NEED_DETAIL,                   \
       "a candidate policy changed its stage: policy; detail.stage, detail.percent")        \
     X(KEY, "key", DOM_AUDIT_NEED_DETAIL,                                                   \
@@ -99,7 +100,9 @@ struct dom_audit_detail {
     bool is_integer;
 };
 
-struct dom_audit_actor { /* who asked, proven by its certificate */
+struct dom_audit_actor { /* who asked */
+    struct dom_slice cert_key;    /* cert.key: SHA-256 of the public key (SPKI), 64 hex digits */
+    struct dom_slice cert_serial; /* cert.serial: lower-case hex; both or neither */
     struct dom_slice country, entity, id, region, type, user; /* user: keyed hash; id: service */
 };
 struct dom_audit_basis {

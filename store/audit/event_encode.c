@@ -177,6 +177,17 @@ static void put_texts(struct writer *w, const struct dom_slice *texts, size_t nu
 static void put_actor(struct writer *w, const struct dom_audit_actor *a)
 {
     struct mark mark = OPEN(w, "actor");
+    if (a->cert_serial.len > 0) {
+        KEY(w, "cert");
+        w->object = "actor.cert.";
+        PUT(w, "{");
+        w->first = true;
+        TEXT(w, "key", a->cert_key);
+        TEXT(w, "serial", a->cert_serial);
+        PUT(w, "}");
+        w->first = false;
+        w->object = "actor.";
+    }
     TEXT(w, "country", a->country);
     TEXT(w, "entity", a->entity);
     TEXT(w, "id", a->id);

@@ -237,7 +237,14 @@ static enum dom_code fill_actor(struct parser *p, json_t *value)
         {"country", &a->country, NULL}, {"entity", &a->entity, NULL}, {"id", &a->id, NULL},
         {"region", &a->region, NULL},   {"type", &a->type, NULL},     {"user", &a->user, NULL},
     };
-    return fill_object(p, value, "actor.", slots, DOM_ARRAY_LEN(slots), NULL);
+    const struct slot cert_slots[] = {{"key", &a->cert_key, NULL},
+                                      {"serial", &a->cert_serial, NULL}};
+    json_t *cert = json_is_object(value) ? json_object_get(value, "cert") : NULL;
+    enum dom_code rc = fill_object(p, value, "actor.", slots, DOM_ARRAY_LEN(slots), "cert");
+    if (rc == DOM_OK && cert != NULL) {
+        rc = fill_object(p, cert, "actor.cert.", cert_slots, DOM_ARRAY_LEN(cert_slots), NULL);
+    }
+    return rc;
 }
 
 static enum dom_code fill_basis(struct parser *p, json_t *value)

@@ -63,8 +63,9 @@ static enum dom_code check_kept(struct dom_audit_log *log, struct dom_slice note
     if (log->next < size || tree < size) {
         return DOM_FAIL(err, DOM_TAMPERED,
                         "log %s has %llu entries (%llu in the tree), but %s was signed for %llu: "
-                        "the log was cut or set back", log->origin, (unsigned long long)log->next,
-                        (unsigned long long)tree, log->kept_path, (unsigned long long)size);
+                        "the log was cut or set back",
+                        log->origin, (unsigned long long)log->next, (unsigned long long)tree,
+                        log->kept_path, (unsigned long long)size);
     }
     struct dom_hash_reader reader = dom_audit_log_reader(log);
     rc = dom_edge_load(&edge, &reader, size, err);
@@ -76,8 +77,8 @@ static enum dom_code check_kept(struct dom_audit_log *log, struct dom_slice note
     if (!dom_hash_eq(&root, &kept.head.root)) {
         return DOM_FAIL(err, DOM_TAMPERED,
                         "log %s: the tree of %llu entries has another root than the signed "
-                        "checkpoint in %s", log->origin, (unsigned long long)size,
-                        log->kept_path);
+                        "checkpoint in %s",
+                        log->origin, (unsigned long long)size, log->kept_path);
     }
     log->head = kept.head;
     return dom_audit_log_check_leaves(log, size > 256 ? size - 256 : 0, size, err);
@@ -89,16 +90,15 @@ static enum dom_code load_kept(struct dom_audit_log *log, struct dom_error *err)
     uint64_t signed_size = 0;
 
     if (lstat(log->kept_path, &st) == 0) {
-        enum dom_code rc = dom_file_read(&log->note, log->kept_path, DOM_CHECKPOINT_BYTES_MAX,
-                                         err);
+        enum dom_code rc = dom_file_read(&log->note, log->kept_path, DOM_CHECKPOINT_BYTES_MAX, err);
         return rc != DOM_OK ? rc : check_kept(log, dom_buffer_slice(&log->note), err);
     }
     enum dom_code rc = dom_audit_log_meta(log, "signed", &signed_size, err);
     if (rc == DOM_OK && signed_size > 0) {
         rc = DOM_FAIL(err, DOM_TAMPERED,
                       "%s is missing, but log %s was signed up to %llu entries: without it a log "
-                      "that was set back could not be told; put it back", log->kept_path,
-                      log->origin, (unsigned long long)signed_size);
+                      "that was set back could not be told; put it back",
+                      log->kept_path, log->origin, (unsigned long long)signed_size);
     }
     return rc;
 }
@@ -171,8 +171,7 @@ static enum dom_code prepare(struct dom_audit_log *log, const struct dom_audit_l
 }
 
 enum dom_code dom_audit_log_open(struct dom_audit_log **logp,
-                                 const struct dom_audit_log_options *options,
-                                 struct dom_error *err)
+                                 const struct dom_audit_log_options *options, struct dom_error *err)
 {
     struct dom_error own = {0};
 

@@ -26,11 +26,11 @@
 struct dom_audit_log;
 
 struct dom_audit_log_options {
-    struct dom_db *db;         /* borrowed, outlives the log */
-    const char *origin;        /* "<audit_origin>/<region>" */
-    const uint8_t *seed;       /* Ed25519, 32 bytes */
-    const char *dir;           /* of the published tiles; made if missing */
-    const char *kept_path;     /* the checkpoint kept apart */
+    struct dom_db *db;     /* borrowed, outlives the log */
+    const char *origin;    /* "<audit_origin>/<region>" */
+    const uint8_t *seed;   /* Ed25519, 32 bytes */
+    const char *dir;       /* of the published tiles; made if missing */
+    const char *kept_path; /* the checkpoint kept apart */
     uint64_t checkpoint_ms;
 };
 
@@ -58,7 +58,8 @@ enum dom_code dom_audit_log_reload(struct dom_audit_log *log, struct dom_error *
 
 /* ---- the integrating thread ---- */
 
-/* Monotonic microseconds (system clock) at which dom_audit_log_integrate is due; UINT64_MAX: not. */
+/* Monotonic microseconds (system clock) at which dom_audit_log_integrate is due; UINT64_MAX: not.
+ */
 uint64_t dom_audit_log_due_us(const struct dom_audit_log *log);
 /* Takes all durable entries into the tree, signs and publishes. Nothing new: does nothing. After
  * a failure it may be called again. Errors: IO, CORRUPT. */
@@ -81,8 +82,7 @@ enum dom_code dom_audit_log_entries(struct dom_audit_log *log, uint64_t from, si
                                     void *context, struct dom_error *err) DOM_MUST_USE;
 /* As in store.h. */
 enum dom_code dom_audit_log_prove_inclusion(struct dom_audit_log *log, uint64_t index,
-                                            uint64_t *sizep, uint8_t *leaf,
-                                            struct dom_buffer *out,
+                                            uint64_t *sizep, uint8_t *leaf, struct dom_buffer *out,
                                             struct dom_error *err) DOM_MUST_USE;
 enum dom_code dom_audit_log_prove_consistency(struct dom_audit_log *log, uint64_t old_size,
                                               uint64_t *new_sizep, struct dom_buffer *out,

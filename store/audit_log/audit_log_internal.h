@@ -31,9 +31,9 @@ struct dom_audit_log {
     uint64_t checkpoint_us;
     struct dom_note_signer signer;
 
-    uint64_t next;             /* commit thread */
-    _Atomic uint64_t size;     /* durable entries */
-    _Atomic uint64_t due_us;   /* UINT64_MAX: nothing to sign */
+    uint64_t next;           /* commit thread */
+    _Atomic uint64_t size;   /* durable entries */
+    _Atomic uint64_t due_us; /* UINT64_MAX: nothing to sign */
     _Atomic uint64_t num_checkpoints;
 
     pthread_mutex_t pending_lock;
@@ -48,7 +48,7 @@ struct dom_audit_log {
     _Atomic uint64_t published_size;
 
     pthread_mutex_t note_lock;
-    struct dom_buffer note; /* newest signed checkpoint */
+    struct dom_buffer note;    /* newest signed checkpoint */
     struct dom_tree_head head; /* what it says */
 };
 

@@ -39,8 +39,8 @@ static enum dom_code read_hashes(void *impl, int level, uint64_t first, unsigned
     size_t at = (size_t)(first % DOM_TILE_WIDTH);
 
     dom_audit_log_tile_key(key, level, first / DOM_TILE_WIDTH);
-    enum dom_code rc = dom_db_get(log->db, DOM_DB_TILES, dom_slice_of(key, sizeof(key)), &value,
-                                  err);
+    enum dom_code rc =
+        dom_db_get(log->db, DOM_DB_TILES, dom_slice_of(key, sizeof(key)), &value, err);
     if (rc == DOM_NOT_FOUND || (rc == DOM_OK && value.bytes.len < (at + count) * DOM_HASH_SIZE)) {
         rc = DOM_FAIL(err, DOM_CORRUPT, "log %s: tile %d/%llu lacks hashes", log->origin, level,
                       (unsigned long long)(first / DOM_TILE_WIDTH));
@@ -195,8 +195,8 @@ static enum dom_code put_proof(const struct dom_proof *proof, struct dom_buffer 
 }
 
 enum dom_code dom_audit_log_prove_inclusion(struct dom_audit_log *log, uint64_t index,
-                                            uint64_t *sizep, uint8_t *leaf,
-                                            struct dom_buffer *out, struct dom_error *err)
+                                            uint64_t *sizep, uint8_t *leaf, struct dom_buffer *out,
+                                            struct dom_error *err)
 {
     struct dom_proof proof;
     struct dom_hash hash;

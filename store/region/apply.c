@@ -91,10 +91,10 @@ enum dom_code dom_stage_job(struct dom_region *region, const struct dom_region_j
                             struct dom_error *err)
 {
     switch (job->type) {
-    case DOM_JOB_APPLY:
-        return apply_all(region, job, err);
-    case DOM_JOB_ENTRY:
-        break;
+        case DOM_JOB_APPLY:
+            return apply_all(region, job, err);
+        case DOM_JOB_ENTRY:
+            break;
     }
     if (job->purge_done) {
         dom_stage_purge_done(region);

@@ -61,8 +61,8 @@ bool dom_claims_take(struct dom_claims *claims, struct dom_claim *claim, struct 
     struct stripe *stripe = stripe_of(claims, claim);
     DOM_ASSERT(pthread_mutex_lock(&stripe->lock) == 0);
     for (const struct dom_claim *at = stripe->first; at != NULL && taken; at = at->next) {
-        taken = at->holder == holder ||
-                memcmp(at->digest, claim->digest, sizeof(claim->digest)) != 0;
+        taken =
+            at->holder == holder || memcmp(at->digest, claim->digest, sizeof(claim->digest)) != 0;
     }
     if (taken) {
         claim->next = stripe->first;

@@ -173,13 +173,12 @@ static enum dom_code open_rocks(struct dom_db *db, bool writable, struct dom_err
         options[i] = db->env->options[i];
     }
     if (writable) {
-        db->rocks = rocksdb_open_column_families(db->env->options[0], db->path,
-                                                 DOM_DB_FAMILY_COUNT, s_names, options,
-                                                 db->families, &text);
+        db->rocks = rocksdb_open_column_families(db->env->options[0], db->path, DOM_DB_FAMILY_COUNT,
+                                                 s_names, options, db->families, &text);
     } else {
-        db->rocks = rocksdb_open_for_read_only_column_families(
-            db->env->options[0], db->path, DOM_DB_FAMILY_COUNT, s_names, options, db->families, 0,
-            &text);
+        db->rocks = rocksdb_open_for_read_only_column_families(db->env->options[0], db->path,
+                                                               DOM_DB_FAMILY_COUNT, s_names,
+                                                               options, db->families, 0, &text);
     }
     if (text != NULL) {
         db->rocks = NULL;

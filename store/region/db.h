@@ -18,21 +18,21 @@
 #include "base/slice.h"
 
 /* X(NAME, "name", write buffer in KiB (0: the option's), point lookups) */
-#define DOM_DB_FAMILIES(X)      \
-    X(DEFAULT, "default", 64, 0) \
-    X(ROWS, "rows", 0, 1)       \
+#define DOM_DB_FAMILIES(X)         \
+    X(DEFAULT, "default", 64, 0)   \
+    X(ROWS, "rows", 0, 1)          \
     X(LOCATOR, "locator", 1024, 1) \
-    X(AUDIT, "audit", 4096, 0)  \
-    X(TILES, "tiles", 1024, 0)  \
-    X(INDEX, "index", 2048, 1)  \
-    X(OUTBOX, "outbox", 2048, 0) \
+    X(AUDIT, "audit", 4096, 0)     \
+    X(TILES, "tiles", 1024, 0)     \
+    X(INDEX, "index", 2048, 1)     \
+    X(OUTBOX, "outbox", 2048, 0)   \
     X(META, "meta", 256, 0)
 
 enum dom_db_family {
 #define X(name, text, kib, point) DOM_DB_##name,
     DOM_DB_FAMILIES(X)
 #undef X
-    DOM_DB_FAMILY_COUNT
+        DOM_DB_FAMILY_COUNT
 };
 
 /* What all databases of a process share: cache and background threads. */
@@ -83,8 +83,8 @@ enum dom_code dom_db_iter_check(const rocksdb_iterator_t *iter, struct dom_error
 
 void dom_db_batch_put(struct dom_db *db, rocksdb_writebatch_t *batch, enum dom_db_family family,
                       struct dom_slice key, struct dom_slice value);
-void dom_db_batch_delete(struct dom_db *db, rocksdb_writebatch_t *batch,
-                         enum dom_db_family family, struct dom_slice key);
+void dom_db_batch_delete(struct dom_db *db, rocksdb_writebatch_t *batch, enum dom_db_family family,
+                         struct dom_slice key);
 /* Keys from <= key < to. */
 void dom_db_batch_delete_range(struct dom_db *db, rocksdb_writebatch_t *batch,
                                enum dom_db_family family, struct dom_slice from,

@@ -76,8 +76,7 @@ static enum dom_code check_format_file(const struct dom_region *region, bool has
     } else if (has_data) {
         rc = DOM_FAIL(err, DOM_FORMAT, "%s is missing, but the folder holds a database", path);
     } else {
-        dom_buffer_printf(&text, "domicile-store %u\nregion %s\n", DOM_STORE_FORMAT,
-                          region->name);
+        dom_buffer_printf(&text, "domicile-store %u\nregion %s\n", DOM_STORE_FORMAT, region->name);
         rc = dom_file_write_atomic(path, dom_buffer_slice(&text), 0600, err);
     }
     dom_buffer_cleanup(&text);
@@ -150,6 +149,19 @@ static void put_u64(struct dom_region *region, rocksdb_writebatch_t *batch, cons
                      dom_slice_of(value, sizeof(value)));
 }
 
+/* Sealed data opened as plain, or the other way, would look like no data at all. */
+static enum dom_code check_plain(struct dom_region *region, struct dom_error *err)
+{
+    uint64_t plain = 0;
+
+    enum dom_code rc = get_u64(region, "plain", &plain, err);
+    if (rc == DOM_OK && (plain != 0) != region->host->options.test_plain) {
+        rc = DOM_FAIL(err, DOM_FORMAT, "%s: the data is %s, test_plain is %s", region->dir,
+                      plain != 0 ? "not encrypted" : "encrypted", plain != 0 ? "false" : "true");
+    }
+    return rc;
+}
+
 /* The database says it too: FORMAT could have come from another folder. */
 enum dom_code dom_region_check_meta(struct dom_region *region, struct dom_error *err)
 {
@@ -176,6 +188,9 @@ enum dom_code dom_region_check_meta(struct dom_region *region, struct dom_error 
         rc = DOM_FAIL(err, DOM_FORMAT, "%s: database of format %llu; this version knows %u",
                       region->dir, (unsigned long long)format, DOM_STORE_FORMAT);
     }
+    if (!fresh && rc == DOM_OK) {
+        rc = check_plain(region, err);
+    }
     if (rc != DOM_OK && !fresh) {
         return rc;
     }
@@ -187,6 +202,7 @@ enum dom_code dom_region_check_meta(struct dom_region *region, struct dom_error 
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
     put_u64(region, batch, "format", DOM_STORE_FORMAT);
     put_u64(region, batch, "boot", boot + 1);
+    put_u64(region, batch, "plain", region->host->options.test_plain ? 1 : 0);
     dom_db_batch_put(region->db, batch, DOM_DB_META, DOM_SLICE_LIT("region"),
                      dom_slice_str(region->name));
     rc = dom_db_write(region->db, batch, true, err);
@@ -270,8 +286,8 @@ enum dom_code dom_region_clear_purge(struct dom_region *region, struct dom_error
 }
 
 enum dom_code dom_region_append_control(struct dom_region *region, int type,
-                                        const struct dom_audit_detail *details,
-                                        size_t num_details, struct dom_error *err)
+                                        const struct dom_audit_detail *details, size_t num_details,
+                                        struct dom_error *err)
 {
     char host[256] = "";
     uint8_t random[10];

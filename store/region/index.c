@@ -5,10 +5,10 @@
 #include "base/assert.h"
 #include "store/region/region_internal.h"
 
-#define MS_PER_DAY INT64_C(86400000)
-#define REQUEST_KEY_SIZE (1U + 4U + 32U)
+#define MS_PER_DAY        INT64_C(86400000)
+#define REQUEST_KEY_SIZE  (1U + 4U + 32U)
 #define REQUEST_VALUE_MIN (1U + 8U + 8U + 16U + 2U)
-#define RECEIPT_SIZE (8U + 32U)
+#define RECEIPT_SIZE      (8U + 32U)
 
 static const struct dom_hmac_key *subject_key(const struct dom_region *region)
 {
@@ -110,8 +110,7 @@ static struct dom_request_state *slot_of(struct dom_group *group, const uint8_t 
 {
     size_t at = (size_t)(dom_get_u64be(digest) % DOM_OVERLAY_SLOTS);
 
-    while (group->requests[at].op != NULL &&
-           memcmp(group->requests[at].digest, digest, 32) != 0) {
+    while (group->requests[at].op != NULL && memcmp(group->requests[at].digest, digest, 32) != 0) {
         at = (at + 1) % DOM_OVERLAY_SLOTS;
     }
     return &group->requests[at];
@@ -126,8 +125,8 @@ static enum dom_code use_earlier(const struct dom_request_state *state, struct d
     op->version = state->op->version;
     op->replayed = true;
     for (size_t i = 0; i < op->num_entries; i++) {
-        op->receipts[i] = i < state->op->num_entries ? state->op->receipts[i]
-                                                     : (struct dom_store_receipt){0};
+        op->receipts[i] =
+            i < state->op->num_entries ? state->op->receipts[i] : (struct dom_store_receipt){0};
     }
     *foundp = true;
     return DOM_OK;

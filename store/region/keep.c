@@ -73,8 +73,8 @@ static enum dom_code compact_keys(struct dom_region *region, const struct dom_pu
     enum dom_code rc = DOM_OK;
 
     if (purge->num_keys > DOM_PURGE_KEYS_MAX) {
-        return dom_db_compact(region->db, DOM_DB_ROWS, dom_slice_of(NULL, 0),
-                              dom_slice_of(NULL, 0), err);
+        return dom_db_compact(region->db, DOM_DB_ROWS, dom_slice_of(NULL, 0), dom_slice_of(NULL, 0),
+                              err);
     }
     for (size_t i = 0; i < purge->num_keys && rc == DOM_OK; i++) {
         struct dom_slice key = dom_row_key_slice(&purge->keys[i]);
@@ -113,8 +113,8 @@ static enum dom_code purge_files(struct dom_region *region, const struct dom_pur
         rc = compact_keys(region, purge, err);
     }
     if (rc == DOM_OK) {
-        rc = dom_db_compact(region->db, DOM_DB_OUTBOX, dom_slice_of(NULL, 0),
-                            dom_slice_of(NULL, 0), err);
+        rc = dom_db_compact(region->db, DOM_DB_OUTBOX, dom_slice_of(NULL, 0), dom_slice_of(NULL, 0),
+                            err);
     }
     dom_db_leave(region->db);
     return rc;
@@ -175,8 +175,7 @@ void dom_region_outbox_done(struct dom_region *region, uint64_t seq)
     atomic_store(&region->done_seq, seq);
 }
 
-enum dom_code dom_region_outbox_trim(struct dom_region *region, uint64_t seq,
-                                     struct dom_error *err)
+enum dom_code dom_region_outbox_trim(struct dom_region *region, uint64_t seq, struct dom_error *err)
 {
     uint8_t from[8];
     uint8_t to[8];

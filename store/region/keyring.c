@@ -74,9 +74,9 @@ static enum dom_code save(struct dom_keyring *ring, struct dom_error *err)
         dom_buffer_printf(&text, "%s %u %s\n", key->name, (unsigned)key->epoch, base64);
         OPENSSL_cleanse(base64, sizeof(base64));
     }
-    enum dom_code rc = text.failed ? DOM_FAIL(err, DOM_RESOURCE, "%s: too many keys", ring->path)
-                                   : dom_file_write_atomic(ring->path, dom_buffer_slice(&text),
-                                                           0600, err);
+    enum dom_code rc = text.failed
+                           ? DOM_FAIL(err, DOM_RESOURCE, "%s: too many keys", ring->path)
+                           : dom_file_write_atomic(ring->path, dom_buffer_slice(&text), 0600, err);
     if (text.data != NULL) {
         OPENSSL_cleanse(text.data, text.capacity);
     }
@@ -101,8 +101,7 @@ static enum dom_code create(struct dom_keyring *ring, struct dom_error *err)
         rc = save(ring, err);
     }
     if (rc == DOM_OK) {
-        dom_log(DOM_LOG_INFO, "store.keys_made", "path=\"%s\" region=%s", ring->path,
-                ring->region);
+        dom_log(DOM_LOG_INFO, "store.keys_made", "path=\"%s\" region=%s", ring->path, ring->region);
     }
     return rc;
 }
@@ -159,8 +158,8 @@ static enum dom_code parse_key(struct dom_keyring *ring, struct dom_slice line, 
                         ring->path, number, name);
     }
     if (!dom_base64_decode(bytes, sizeof(bytes), &len, line) || len != sizeof(bytes)) {
-        return DOM_FAIL(err, DOM_PARSE, "%s:%u: key %s: not base64 of %u bytes", ring->path,
-                        number, name, DOM_KEY_SIZE);
+        return DOM_FAIL(err, DOM_PARSE, "%s:%u: key %s: not base64 of %u bytes", ring->path, number,
+                        name, DOM_KEY_SIZE);
     }
     for (size_t i = 0; i < ring->num_keys; i++) {
         if (strcmp(ring->keys[i].name, name) == 0 && ring->keys[i].epoch == epoch) {
@@ -288,7 +287,8 @@ enum dom_code dom_keyring_open(struct dom_keyring **ringp, const char *path, con
         rc = may_create ? create(ring, err)
                         : DOM_FAIL(err, DOM_IO,
                                    "%s: missing, but region %s has data; without its keys the "
-                                   "data cannot be read: put the file back", path, region);
+                                   "data cannot be read: put the file back",
+                                   path, region);
     } else {
         rc = dom_file_read_secret(&text, path, DOM_KEY_FILE_BYTES_MAX, err);
         if (rc == DOM_OK) {

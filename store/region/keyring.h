@@ -23,9 +23,9 @@
 #include "base/slice.h"
 #include "store/crypto/sha256.h"
 
-#define DOM_KEY_SIZE 32U
-#define DOM_KEY_EPOCHS_MAX 16U
-#define DOM_EXPORT_KEYS_MAX 256U
+#define DOM_KEY_SIZE           32U
+#define DOM_KEY_EPOCHS_MAX     16U
+#define DOM_EXPORT_KEYS_MAX    256U
 #define DOM_KEY_FILE_BYTES_MAX (64U << 10)
 
 struct dom_keyring;

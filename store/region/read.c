@@ -114,9 +114,8 @@ static enum dom_code peek_floor(struct dom_region *region, struct dom_slice key,
     return rc;
 }
 
-enum dom_code dom_region_peek(struct dom_region *region, struct dom_slice kind,
-                              struct dom_slice id, struct dom_region_peek *out,
-                              struct dom_error *err)
+enum dom_code dom_region_peek(struct dom_region *region, struct dom_slice kind, struct dom_slice id,
+                              struct dom_region_peek *out, struct dom_error *err)
 {
     struct dom_row_key key;
     struct dom_row_header header;
@@ -157,8 +156,8 @@ static void base64url16(char *out, const uint8_t *digest)
     out[22] = '\0';
 }
 
-void dom_region_subject_hash(struct dom_region *region, struct dom_slice kind,
-                             struct dom_slice id, char *out)
+void dom_region_subject_hash(struct dom_region *region, struct dom_slice kind, struct dom_slice id,
+                             char *out)
 {
     uint8_t digest[DOM_SHA256_SIZE];
     char text[23];
@@ -191,8 +190,8 @@ enum dom_code dom_region_limit_seen(struct dom_region *region, struct dom_slice 
     }
     bytes[0] = 'l';
     memcpy(bytes + 1, key.data, key.len);
-    enum dom_code rc = dom_db_get(region->db, DOM_DB_INDEX, dom_slice_of(bytes, key.len + 1),
-                                  &value, err);
+    enum dom_code rc =
+        dom_db_get(region->db, DOM_DB_INDEX, dom_slice_of(bytes, key.len + 1), &value, err);
     *seenp = rc == DOM_OK;
     dom_db_value_release(&value);
     if (countp == NULL) {

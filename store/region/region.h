@@ -75,11 +75,10 @@ struct dom_region_peek {
     uint64_t version; /* of the live row */
     uint64_t floor;   /* version at which it was deleted last; 0: never */
 };
-enum dom_code dom_region_peek(struct dom_region *region, struct dom_slice kind,
-                              struct dom_slice id, struct dom_region_peek *out,
-                              struct dom_error *err) DOM_MUST_USE;
-void dom_region_subject_hash(struct dom_region *region, struct dom_slice kind,
-                             struct dom_slice id, char *out);
+enum dom_code dom_region_peek(struct dom_region *region, struct dom_slice kind, struct dom_slice id,
+                              struct dom_region_peek *out, struct dom_error *err) DOM_MUST_USE;
+void dom_region_subject_hash(struct dom_region *region, struct dom_slice kind, struct dom_slice id,
+                             char *out);
 enum dom_code dom_region_limit_seen(struct dom_region *region, struct dom_slice prefix,
                                     struct dom_slice key, uint64_t *countp, bool *seenp,
                                     struct dom_error *err) DOM_MUST_USE;
@@ -110,11 +109,11 @@ enum dom_job_type { DOM_JOB_APPLY, DOM_JOB_ENTRY };
 struct dom_region_job {
     struct dom_region_job *next;
     enum dom_job_type type;
-    const char *source;  /* APPLY: name of the home region */
-    uint64_t watermark;  /* APPLY: everything up to this outbox entry is then here */
+    const char *source; /* APPLY: name of the home region */
+    uint64_t watermark; /* APPLY: everything up to this outbox entry is then here */
     const struct dom_apply_item *items;
     size_t num_items;
-    size_t num_bytes;    /* of the items' values, about */
+    size_t num_bytes;       /* of the items' values, about */
     struct dom_slice entry; /* ENTRY: an audit entry; empty: none */
     bool purge_done;        /* ENTRY: it says that nothing is left to purge */
     enum dom_code code;

@@ -10,14 +10,14 @@
 #include "store/region/region.h"
 #include "store/replica/outbox.h"
 
-#define DOM_REGION_MAGIC 0x4e474552U
-#define DOM_STORE_FORMAT 1U
-#define DOM_OVERLAY_SLOTS 2048U /* power of two, at least twice what one group can touch */
+#define DOM_REGION_MAGIC          0x4e474552U
+#define DOM_STORE_FORMAT          1U
+#define DOM_OVERLAY_SLOTS         2048U /* power of two, at least twice what one group can touch */
 #define DOM_GROUP_ARENA_BYTES_MAX (64U << 20)
-#define DOM_GROUP_ITEMS_MAX 1000U /* operations and applied rows of one group */
-#define DOM_PURGE_KEYS_MAX 64U
-#define DOM_LIMIT_KEY_BYTES_MAX 1024U
-#define DOM_SERVICE_BYTES_MAX 255U
+#define DOM_GROUP_ITEMS_MAX       1000U /* operations and applied rows of one group */
+#define DOM_PURGE_KEYS_MAX        64U
+#define DOM_LIMIT_KEY_BYTES_MAX   1024U
+#define DOM_SERVICE_BYTES_MAX     255U
 
 _Static_assert(DOM_OVERLAY_SLOTS >= 2 * DOM_GROUP_ITEMS_MAX, "overlay must stay half empty");
 _Static_assert(DOM_COMMIT_GROUP_MAX <= DOM_GROUP_ITEMS_MAX, "a group of operations must fit");
@@ -60,7 +60,7 @@ struct dom_group {
     uint64_t num_writes;
     uint64_t num_applied;
     int64_t wall_ms;
-    struct dom_claim *claims; /* held until the group is through */
+    struct dom_claim *claims;    /* held until the group is through */
     struct dom_store_op *staged; /* in the batch; by next */
     struct dom_store_op *staged_last;
     struct dom_store_op *finished; /* failed or replayed */
@@ -119,13 +119,13 @@ struct dom_region {
     bool peer_durable[DOM_PEERS_MAX];
     int8_t peer_of[DOM_REGIONS_MAX]; /* region of this process -> peer number; -1: none yet */
 
-    _Atomic uint64_t tail;       /* newest durable outbox entry */
-    _Atomic uint64_t done_seq;   /* all targets have everything up to here */
-    _Atomic uint64_t trimmed;    /* outbox entries removed from the database */
+    _Atomic uint64_t tail;     /* newest durable outbox entry */
+    _Atomic uint64_t done_seq; /* all targets have everything up to here */
+    _Atomic uint64_t trimmed;  /* outbox entries removed from the database */
 
     pthread_mutex_t purge_lock;
     struct dom_purge_list purge;
-    int64_t expired_day;         /* keeper's */
+    int64_t expired_day; /* keeper's */
 
     _Atomic uint64_t num_commits;
     _Atomic uint64_t num_writes;
@@ -144,8 +144,8 @@ enum dom_code dom_region_start_log(struct dom_region *region, struct dom_error *
 /* Puts a control entry into the log and waits until it is durable. Not on the commit thread. */
 struct dom_audit_detail;
 enum dom_code dom_region_append_control(struct dom_region *region, int type,
-                                        const struct dom_audit_detail *details,
-                                        size_t num_details, struct dom_error *err) DOM_MUST_USE;
+                                        const struct dom_audit_detail *details, size_t num_details,
+                                        struct dom_error *err) DOM_MUST_USE;
 /* Takes the purge mark away, without an entry, and waits likewise. */
 enum dom_code dom_region_clear_purge(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 
@@ -160,9 +160,8 @@ enum dom_code dom_stage_op(struct dom_region *region, struct dom_store_op *op,
                            struct dom_error *err) DOM_MUST_USE;
 /* The record's state with the group's earlier operations on top. The pointer lives as long as the
  * group. */
-enum dom_code dom_stage_state(struct dom_region *region, struct dom_slice kind,
-                              struct dom_slice id, struct dom_row_state **statep,
-                              struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_stage_state(struct dom_region *region, struct dom_slice kind, struct dom_slice id,
+                              struct dom_row_state **statep, struct dom_error *err) DOM_MUST_USE;
 enum dom_code dom_stage_row(struct dom_region *region, const struct dom_row_state *state,
                             struct dom_row_header *header, const struct dom_row_body *body,
                             struct dom_error *err) DOM_MUST_USE;

@@ -273,8 +273,7 @@ enum dom_code dom_row_open(struct dom_row_cipher *cipher, const struct dom_row_p
     size_t len = value.len - overhead;
     uint8_t *out = dom_arena_alloc(arena, len);
     if (out == NULL) {
-        return DOM_FAIL(err, DOM_RESOURCE, "row of %zu bytes: more than the request may have",
-                        len);
+        return DOM_FAIL(err, DOM_RESOURCE, "row of %zu bytes: more than the request may have", len);
     }
     if (plain) {
         memcpy(out, value.data + DOM_ROW_HEADER_SIZE, len);

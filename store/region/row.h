@@ -20,14 +20,14 @@
 #include "store/region/keyring.h"
 #include "store/store.h"
 
-#define DOM_ROW_TAG_SIZE 4U
+#define DOM_ROW_TAG_SIZE       4U
 #define DOM_ROW_KEY_BLIND_SIZE (DOM_ROW_TAG_SIZE + 32U)
 #define DOM_ROW_KIND_BYTES_MAX DOM_POLICY_NAME_BYTES_MAX
-#define DOM_ROW_KEY_BYTES_MAX (DOM_ROW_TAG_SIZE + DOM_ROW_KIND_BYTES_MAX + 1U + DOM_ID_BYTES_MAX)
-#define DOM_ROW_HEADER_SIZE 26U
-#define DOM_ROW_NONCE_SIZE 12U
-#define DOM_ROW_SEAL_SIZE 16U
-#define DOM_ROW_FORMAT 1U
+#define DOM_ROW_KEY_BYTES_MAX  (DOM_ROW_TAG_SIZE + DOM_ROW_KIND_BYTES_MAX + 1U + DOM_ID_BYTES_MAX)
+#define DOM_ROW_HEADER_SIZE    26U
+#define DOM_ROW_NONCE_SIZE     12U
+#define DOM_ROW_SEAL_SIZE      16U
+#define DOM_ROW_FORMAT         1U
 
 struct dom_row_key {
     size_t len;
@@ -45,9 +45,9 @@ void dom_row_tag(uint8_t *out, struct dom_slice kind);
 void dom_row_key_make(struct dom_row_key *key, const struct dom_hmac_key *blind, bool plain,
                       struct dom_slice kind, struct dom_slice id);
 
-#define DOM_ROW_HOME 1U     /* this region commits the record's writes */
-#define DOM_ROW_COMPLETE 2U /* every field is here */
-#define DOM_ROW_PLAIN 4U    /* not sealed: test_plain */
+#define DOM_ROW_HOME        1U /* this region commits the record's writes */
+#define DOM_ROW_COMPLETE    2U /* every field is here */
+#define DOM_ROW_PLAIN       4U /* not sealed: test_plain */
 #define DOM_ROW_FLAGS_KNOWN 7U
 
 struct dom_row_header {

@@ -8,7 +8,7 @@
 
 /* The peers' and rows' bytes of one operation at most; what a single row needs, twice over. */
 #define SCRATCH_BYTES_MAX (8U << 20)
-#define RUN_BYTES_MAX (2U * DOM_COMMIT_GROUP_BYTES_MAX)
+#define RUN_BYTES_MAX     (2U * DOM_COMMIT_GROUP_BYTES_MAX)
 
 /* ---- state of a record -------------------------------------------------------------------- */
 
@@ -74,9 +74,8 @@ static uint64_t hash_of(struct dom_slice key)
     return hash ^ (hash >> 32);
 }
 
-enum dom_code dom_stage_state(struct dom_region *region, struct dom_slice kind,
-                              struct dom_slice id, struct dom_row_state **statep,
-                              struct dom_error *err)
+enum dom_code dom_stage_state(struct dom_region *region, struct dom_slice kind, struct dom_slice id,
+                              struct dom_row_state **statep, struct dom_error *err)
 {
     struct dom_group *group = &region->group;
     struct dom_row_key key;
@@ -333,8 +332,7 @@ static enum dom_code check_preconditions(struct dom_region *region, const struct
         }
         if (op->if_version != 0 && op->if_version != state->version) {
             return DOM_FAIL(err, DOM_VERSION_MISMATCH, "version %llu wanted, %llu is there",
-                            (unsigned long long)op->if_version,
-                            (unsigned long long)state->version);
+                            (unsigned long long)op->if_version, (unsigned long long)state->version);
         }
         if (op->type == DOM_STORE_PUT && memcmp(op->home, state->home_country, 2) != 0) {
             return DOM_FAIL(err, DOM_HOME_MISMATCH, "the record's home is %s", state->home_country);
@@ -409,8 +407,8 @@ static void stage_outbox(struct dom_region *region, struct dom_store_op *op, str
     op->internal.seq = region->group.next_seq++;
     op->internal.pending = op->sync & ~((dom_store_set)1 << region->number);
     dom_put_u64be(seq, op->internal.seq);
-    dom_db_batch_put(region->db, region->group.batch, DOM_DB_OUTBOX,
-                     dom_slice_of(seq, sizeof(seq)), dom_slice_of(value, dom_outbox_size(&entry)));
+    dom_db_batch_put(region->db, region->group.batch, DOM_DB_OUTBOX, dom_slice_of(seq, sizeof(seq)),
+                     dom_slice_of(value, dom_outbox_size(&entry)));
 }
 
 /* ---- the operations ----------------------------------------------------------------------- */
@@ -421,13 +419,13 @@ static enum dom_code stage_put(struct dom_region *region, const struct dom_store
     bool exists = state->live && state->home;
     struct dom_row_header header = {.flags = DOM_ROW_HOME | DOM_ROW_COMPLETE,
                                     .version = op->version};
-    struct dom_row_body body = {.kind = op->kind,
-                                .id = op->id,
-                                .create_time_ms = exists ? state->create_time_ms
-                                                         : region->group.wall_ms,
-                                .update_time_ms = region->group.wall_ms,
-                                .copies = peers,
-                                .num_fields = op->num_fields};
+    struct dom_row_body body = {
+        .kind = op->kind,
+        .id = op->id,
+        .create_time_ms = exists ? state->create_time_ms : region->group.wall_ms,
+        .update_time_ms = region->group.wall_ms,
+        .copies = peers,
+        .num_fields = op->num_fields};
     struct dom_store_field fields[DOM_FIELDS_MAX];
 
     memcpy(body.home, op->home, sizeof(body.home));
@@ -529,11 +527,11 @@ enum dom_code dom_stage_op(struct dom_region *region, struct dom_store_op *op,
         return rc;
     }
     switch (op->type) {
-    case DOM_STORE_PUT:
-    case DOM_STORE_DELETE:
-        return stage_write(region, op, err);
-    case DOM_STORE_APPEND:
-        break;
+        case DOM_STORE_PUT:
+        case DOM_STORE_DELETE:
+            return stage_write(region, op, err);
+        case DOM_STORE_APPEND:
+            break;
     }
     rc = dom_stage_entries(region, op->entries, op->num_entries, op->receipts, err);
     if (rc == DOM_OK) {

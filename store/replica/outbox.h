@@ -23,9 +23,9 @@ enum dom_outbox_type { DOM_OUTBOX_WRITE = 1, DOM_OUTBOX_DELETE = 2 };
 struct dom_outbox_entry {
     enum dom_outbox_type type;
     uint64_t version;
-    uint64_t targets;         /* peer numbers */
-    struct dom_slice key;     /* of the row at home */
-    struct dom_slice sealed;  /* identity of a deleted row */
+    uint64_t targets;        /* peer numbers */
+    struct dom_slice key;    /* of the row at home */
+    struct dom_slice sealed; /* identity of a deleted row */
 };
 
 size_t dom_outbox_size(const struct dom_outbox_entry *entry);

@@ -11,9 +11,7 @@
 #include "store/replica/replicator_internal.h"
 
 #define BACKOFF_FIRST_US UINT64_C(20000)
-#define BACKOFF_LAST_US UINT64_C(2000000)
-#define TRIM_ENTRIES 4096U
-#define TRIM_PAUSE_US UINT64_C(50000)
+#define BACKOFF_LAST_US  UINT64_C(2000000)
 
 static uint64_t now_us(void)
 {
@@ -110,8 +108,7 @@ static void fail_target(struct dom_replicator *replicator, struct dom_replica_ta
     if (!target->failing) {
         dom_log(DOM_LOG_WARN, "store.replica_fails", "home=%s target=%s reason=\"%s\"",
                 dom_region_name(replicator->home),
-                dom_region_name(region_at(replicator,
-                                          (size_t)(target - replicator->targets))),
+                dom_region_name(region_at(replicator, (size_t)(target - replicator->targets))),
                 reason);
         target->failing = true;
         target->backoff_us = BACKOFF_FIRST_US;
@@ -134,6 +131,19 @@ static void advance_target(const struct dom_replicator *replicator,
     }
 }
 
+/* The lock is held. */
+static void release_round(struct dom_round **roundp)
+{
+    struct dom_round *round = *roundp;
+
+    *roundp = NULL;
+    DOM_ASSERT(round->refs > 0);
+    if (--round->refs == 0) {
+        dom_arena_cleanup(&round->arena);
+        free(round);
+    }
+}
+
 /* On the target's commit thread. */
 static void shipment_done(struct dom_region_job *job)
 {
@@ -143,6 +153,7 @@ static void shipment_done(struct dom_region_job *job)
     DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
     target->in_flight = false;
     replicator->events++;
+    release_round(&target->round);
     if (job->code == DOM_OK) {
         advance_target(replicator, target, target->ships_to);
     } else {
@@ -163,8 +174,8 @@ static void learn_positions(struct dom_replicator *replicator)
         if (region == NULL || region == replicator->home || target->known) {
             continue;
         }
-        enum dom_code rc = dom_region_watermark(region, dom_region_name(replicator->home),
-                                                &position, &err);
+        enum dom_code rc =
+            dom_region_watermark(region, dom_region_name(replicator->home), &position, &err);
         DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
         if (rc == DOM_OK) {
             target->known = true;
@@ -215,6 +226,8 @@ static void ship(struct dom_replicator *replicator, dom_store_set ready, uint64_
         } else {
             target->in_flight = true;
             target->ships_to = to;
+            target->round = replicator->round;
+            target->round->refs++;
         }
         DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
         if (empty) {
@@ -230,20 +243,11 @@ static void ship(struct dom_replicator *replicator, dom_store_set ready, uint64_
             DOM_OK) {
             DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
             target->in_flight = false;
+            release_round(&target->round);
             fail_target(replicator, target, err.message);
             DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
         }
     }
-}
-
-static bool any_in_flight(const struct dom_replicator *replicator)
-{
-    for (size_t i = 0; i < DOM_REGIONS_MAX; i++) {
-        if (replicator->targets[i].in_flight) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* The lock is held. False when the time came first. */
@@ -275,29 +279,6 @@ static uint64_t next_deadline(const struct dom_replicator *replicator)
     return wake;
 }
 
-/* Until every target of the round has answered. Meanwhile operations are given back as soon as
- * theirs have, or their time is over. */
-static void await_shipments(struct dom_replicator *replicator)
-{
-    bool flying = true;
-
-    while (flying) {
-        struct dom_store_op *last = NULL;
-        DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
-        struct dom_store_op *first = take_finished(replicator, false, &last);
-        uint64_t seen = replicator->events;
-        flying = any_in_flight(replicator);
-        bool in_time = true;
-        while (first == NULL && flying && in_time && replicator->events == seen) {
-            in_time = wait_until(replicator, next_deadline(replicator));
-        }
-        DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
-        if (first != NULL) {
-            replicator->host->options.post(replicator->host->options.context, first, last);
-        }
-    }
-}
-
 static void run_failed(struct dom_replicator *replicator, dom_store_set ready, enum dom_code rc,
                        const char *message)
 {
@@ -315,113 +296,26 @@ static void run_failed(struct dom_replicator *replicator, dom_store_set ready, e
 static void do_round(struct dom_replicator *replicator, dom_store_set ready, uint64_t from)
 {
     struct dom_error err = {0};
-    struct dom_run *run = malloc(sizeof(*run));
+    struct dom_round *round = malloc(sizeof(*round));
 
-    DOM_ASSERT(run != NULL);
-    enum dom_code rc = dom_run_read(replicator, from, run, &err);
+    DOM_ASSERT(round != NULL);
+    round->refs = 1;
+    dom_arena_init(&round->arena, NULL, 0, DOM_RUN_ARENA_BYTES_MAX);
+    replicator->round = round;
+    enum dom_code rc = dom_run_read(replicator, from, &round->run, &err);
     if (rc == DOM_OK) {
-        rc = dom_run_project(replicator, run, ready, &err);
+        rc = dom_run_project(replicator, &round->run, ready, &err);
     }
     if (rc == DOM_OK) {
-        ship(replicator, ready, run->to);
-        await_shipments(replicator);
+        ship(replicator, ready, round->run.to);
         if (replicator->run_max < DOM_RUN_ENTRIES_MAX) {
             replicator->run_max *= 2;
         }
     } else {
         run_failed(replicator, ready, rc, err.message);
     }
-    dom_arena_reset(&replicator->arena);
-    free(run);
-}
-
-/* ---- trimming ----------------------------------------------------------------------------- */
-
-/* Up to where no open target needs an entry. */
-static uint64_t least_position(struct dom_replicator *replicator)
-{
     DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
-    uint64_t least = replicator->tail;
-    for (size_t i = 0; i < num_regions(replicator); i++) {
-        struct dom_region *region = region_at(replicator, i);
-        const struct dom_replica_target *target = &replicator->targets[i];
-        if (region == NULL || region == replicator->home) {
-            continue;
-        }
-        uint64_t position = target->known ? target->position : 0;
-        least = position < least ? position : least;
-    }
-    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
-    return least;
-}
-
-/* Entries for a peer that is not open here must stay until it is. */
-static uint64_t before_absent_peer(struct dom_replicator *replicator, uint64_t from, uint64_t to)
-{
-    struct dom_db *db = dom_region_db(replicator->home);
-    uint64_t absent = 0;
-    uint8_t key[8];
-
-    for (unsigned i = 0; i < DOM_PEERS_MAX; i++) {
-        if (dom_region_peer(replicator->home, i) == DOM_STORE_NO_REGION) {
-            absent |= (uint64_t)1 << i;
-        }
-    }
-    if (!dom_db_enter(db)) {
-        return from;
-    }
-    rocksdb_iterator_t *iter = dom_db_iter(db, DOM_DB_OUTBOX);
-    uint64_t good = to;
-    dom_put_u64be(key, from + 1);
-    for (rocksdb_iter_seek(iter, (const char *)key, sizeof(key)); rocksdb_iter_valid(iter);
-         rocksdb_iter_next(iter)) {
-        struct dom_outbox_entry entry;
-        struct dom_slice at = dom_db_iter_key(iter);
-        uint64_t seq = at.len == 8 ? dom_get_u64be(at.data) : from + 1;
-        if (seq > to) {
-            break;
-        }
-        if (dom_outbox_decode(&entry, dom_db_iter_value(iter), NULL) != DOM_OK ||
-            (entry.targets & absent) != 0) {
-            good = seq - 1; /* what is before it and not there was done with earlier */
-            break;
-        }
-    }
-    if (dom_db_iter_check(iter, NULL) != DOM_OK) {
-        good = from;
-    }
-    rocksdb_iter_destroy(iter);
-    dom_db_leave(db);
-    return good;
-}
-
-/* Removes what is done with; *wakep is when to come again (UINT64_MAX: not). */
-static void trim(struct dom_replicator *replicator, uint64_t *wakep)
-{
-    uint64_t done = replicator->done;
-    uint64_t least = least_position(replicator);
-
-    *wakep = UINT64_MAX;
-    if (least > done) {
-        done = before_absent_peer(replicator, done, least);
-        dom_region_outbox_done(replicator->home, done);
-    }
-    uint64_t trimmed = replicator->trimmed;
-    uint64_t now = now_us();
-    if (done > trimmed && (done - trimmed >= TRIM_ENTRIES || now >= replicator->trim_after_us)) {
-        struct dom_error err = {0};
-        replicator->trim_after_us = now + TRIM_PAUSE_US;
-        if (dom_region_outbox_trim(replicator->home, done, &err) == DOM_OK) {
-            trimmed = done;
-        }
-    }
-    if (done > trimmed) {
-        *wakep = replicator->trim_after_us;
-    }
-    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
-    replicator->least = least;
-    replicator->done = done;
-    replicator->trimmed = trimmed;
+    release_round(&replicator->round);
     DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
 }
 
@@ -453,7 +347,8 @@ static uint64_t next_wake(const struct dom_replicator *replicator, uint64_t wake
 {
     for (size_t i = 0; i < num_regions(replicator); i++) {
         const struct dom_replica_target *target = &replicator->targets[i];
-        if (target->retry_us > 0 && (!target->known || target->position < replicator->tail)) {
+        if (target->retry_us > 0 && !target->in_flight &&
+            (!target->known || target->position < replicator->tail)) {
             lower(&wake, target->retry_us);
         }
     }
@@ -461,28 +356,28 @@ static uint64_t next_wake(const struct dom_replicator *replicator, uint64_t wake
     return wake;
 }
 
-/* Waits until there is a round to do; 0: only look around again. */
-static dom_store_set wait_for_round(struct dom_replicator *replicator, uint64_t wake,
+/* Waits until there is a round to do; 0: something else has happened since `seen`, or a time has
+ * come, look around again. */
+static dom_store_set wait_for_round(struct dom_replicator *replicator, uint64_t wake, uint64_t seen,
                                     uint64_t *fromp, bool *stopp)
 {
-    dom_store_set ready = 0;
-
     DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
-    for (;;) {
-        *stopp = replicator->stopping;
-        if (*stopp || has_unknown(replicator)) {
-            break;
-        }
-        ready = pick_targets(replicator, fromp);
-        if (ready != 0) {
-            break;
-        }
-        if (!wait_until(replicator, next_wake(replicator, wake))) {
-            break;
-        }
+    dom_store_set ready = replicator->stopping ? 0 : pick_targets(replicator, fromp);
+    if (ready == 0 && !replicator->stopping && replicator->events == seen &&
+        !has_unknown(replicator)) {
+        (void)wait_until(replicator, next_wake(replicator, wake));
     }
+    *stopp = replicator->stopping;
     DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
     return ready;
+}
+
+static uint64_t events_of(struct dom_replicator *replicator)
+{
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    uint64_t events = replicator->events;
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+    return events;
 }
 
 static void *replicator_main(void *arg)
@@ -493,14 +388,16 @@ static void *replicator_main(void *arg)
     while (!stop) {
         uint64_t wake = UINT64_MAX;
         uint64_t from = 0;
-        trim(replicator, &wake);
-        dom_store_set ready = wait_for_round(replicator, wake, &from, &stop);
+        uint64_t seen = events_of(replicator);
+        learn_positions(replicator);
+        post_finished(replicator, false);
+        dom_replicator_trim(replicator, &wake);
+        dom_store_set ready = wait_for_round(replicator, wake, seen, &from, &stop);
         if (!stop && ready != 0) {
             do_round(replicator, ready, from);
         }
-        learn_positions(replicator);
-        post_finished(replicator, stop);
     }
+    post_finished(replicator, true);
     return NULL;
 }
 
@@ -518,7 +415,6 @@ enum dom_code dom_replicator_new(struct dom_replicator **replicatorp, struct dom
     replicator->home = home;
     replicator->run_max = DOM_RUN_ENTRIES_MAX;
     replicator->tail = dom_region_outbox_tail(home);
-    dom_arena_init(&replicator->arena, NULL, 0, DOM_RUN_ARENA_BYTES_MAX);
     for (size_t i = 0; i < DOM_REGIONS_MAX; i++) {
         replicator->targets[i].replicator = replicator;
     }
@@ -556,7 +452,6 @@ void dom_replicator_destroy(struct dom_replicator *replicator)
     }
     DOM_ASSERT(!replicator->started);
     dom_row_cipher_cleanup(&replicator->cipher);
-    dom_arena_cleanup(&replicator->arena);
     (void)pthread_mutex_destroy(&replicator->lock);
     (void)pthread_cond_destroy(&replicator->wake);
     free(replicator);

@@ -46,7 +46,7 @@ static enum dom_code add_entry(struct dom_replicator *replicator, struct dom_run
     }
     struct dom_run_record *record = find_record(run, entry.key);
     if (record == NULL) {
-        char *key = dom_arena_dup(&replicator->arena, entry.key);
+        char *key = dom_arena_dup(&replicator->round->arena, entry.key);
         if (key == NULL) {
             return no_memory(err);
         }
@@ -57,7 +57,7 @@ static enum dom_code add_entry(struct dom_replicator *replicator, struct dom_run
     record->version = entry.version;
     record->is_delete = entry.type == DOM_OUTBOX_DELETE;
     if (record->is_delete) {
-        char *sealed = dom_arena_dup(&replicator->arena, entry.sealed);
+        char *sealed = dom_arena_dup(&replicator->round->arena, entry.sealed);
         if (sealed == NULL) {
             return no_memory(err);
         }
@@ -122,9 +122,9 @@ static enum dom_code project_delete(struct dom_replicator *replicator,
 {
     struct dom_apply_item item = {.remove = true, .version = record->version};
 
-    enum dom_code rc = dom_region_open_identity(replicator->home, &replicator->cipher,
-                                                record->sealed, record->key, &replicator->arena,
-                                                &item.kind, &item.id, err);
+    enum dom_code rc =
+        dom_region_open_identity(replicator->home, &replicator->cipher, record->sealed, record->key,
+                                 &replicator->round->arena, &item.kind, &item.id, err);
     for (; rc == DOM_OK && targets != 0; targets &= targets - 1) {
         add_item(&replicator->targets[__builtin_ctzll(targets)], &item);
     }
@@ -133,9 +133,9 @@ static enum dom_code project_delete(struct dom_replicator *replicator,
 
 /* What `target` may hold of the row: the fields whose placement has it. None, or a target that the
  * newest write does not name: it is to hold nothing. */
-static enum dom_code project_row(struct dom_replicator *replicator,
-                                 const struct dom_store_row *row, const dom_store_set *allowed,
-                                 bool is_copy, int target, struct dom_error *err)
+static enum dom_code project_row(struct dom_replicator *replicator, const struct dom_store_row *row,
+                                 const dom_store_set *allowed, bool is_copy, int target,
+                                 struct dom_error *err)
 {
     struct dom_apply_item item = {.kind = row->kind,
                                   .id = row->id,
@@ -144,7 +144,8 @@ static enum dom_code project_row(struct dom_replicator *replicator,
                                   .update_time_ms = row->update_time_ms};
 
     memcpy(item.home, row->home, sizeof(item.home));
-    item.fields = dom_arena_alloc(&replicator->arena, row->num_fields * sizeof(*item.fields));
+    item.fields =
+        dom_arena_alloc(&replicator->round->arena, row->num_fields * sizeof(*item.fields));
     if (item.fields == NULL) {
         return no_memory(err);
     }
@@ -168,7 +169,7 @@ static enum dom_code project_write(struct dom_replicator *replicator,
     struct dom_region_row row;
 
     enum dom_code rc = dom_region_get_key(replicator->home, &replicator->cipher, record->key,
-                                          &replicator->arena, &row, err);
+                                          &replicator->round->arena, &row, err);
     if (rc == DOM_NOT_FOUND || (rc == DOM_OK && !row.row.is_home)) {
         return DOM_OK; /* deleted since: that entry is still to come */
     }
@@ -194,7 +195,8 @@ static enum dom_code new_shipments(struct dom_replicator *replicator, dom_store_
 {
     for (; ready != 0; ready &= ready - 1) {
         struct dom_replica_target *target = &replicator->targets[__builtin_ctzll(ready)];
-        target->items = dom_arena_alloc(&replicator->arena, num_records * sizeof(*target->items));
+        target->items =
+            dom_arena_alloc(&replicator->round->arena, num_records * sizeof(*target->items));
         if (target->items == NULL) {
             return no_memory(err);
         }

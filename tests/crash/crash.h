@@ -8,10 +8,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define CRASH_REGIONS 3
-#define CRASH_IDS 150U
+#define CRASH_REGIONS   3
+#define CRASH_IDS       150U
 #define CRASH_APPENDERS 30U
-#define CRASH_ACK_FD 3
+#define CRASH_ACK_FD    3
 
 /* One acknowledgement; smaller than PIPE_BUF, so each is written whole. */
 struct crash_ack {

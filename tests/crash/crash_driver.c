@@ -58,13 +58,13 @@ static void start(struct dom_store *store, struct slot *slot)
     slot->entry = dom_slice_str(slot->entry_text);
     (void)snprintf(slot->value, sizeof(slot->value), "%u-%llu", slot->number,
                    (unsigned long long)slot->version);
-    slot->fields[0] = (struct dom_store_field){DOM_SLICE_LIT("p_value"),
-                                               dom_slice_str(slot->value)};
-    slot->fields[1] = (struct dom_store_field){DOM_SLICE_LIT("h_value"),
-                                               dom_slice_str(slot->value)};
-    op->type = bare ? DOM_STORE_APPEND
+    slot->fields[0] =
+        (struct dom_store_field){DOM_SLICE_LIT("p_value"), dom_slice_str(slot->value)};
+    slot->fields[1] =
+        (struct dom_store_field){DOM_SLICE_LIT("h_value"), dom_slice_str(slot->value)};
+    op->type = bare                                           ? DOM_STORE_APPEND
                : crash_is_delete(slot->number, slot->version) ? DOM_STORE_DELETE
-                                                               : DOM_STORE_PUT;
+                                                              : DOM_STORE_PUT;
     op->region = bare ? (dom_store_region)(slot->number % CRASH_REGIONS) : 0;
     op->deadline_us = UINT64_MAX;
     op->kind = DOM_SLICE_LIT("user");

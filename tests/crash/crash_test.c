@@ -1,6 +1,6 @@
-/* kill -9 at random moments under load (promise P6): what was acknowledged is there, what was not is
- * absent or whole; the log holds every acknowledged entry at its index; every signed checkpoint is a
- * prefix of all later ones; the replicas converge. DOMICILE_SEED changes the moments. */
+/* kill -9 at random moments under load (promise P6): what was acknowledged is there, what was not
+ * is absent or whole; the log holds every acknowledged entry at its index; every signed checkpoint
+ * is a prefix of all later ones; the replicas converge. DOMICILE_SEED changes the moments. */
 #include "tests/store/region/harness.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 #include "store/audit/checkpoint.h"
 #include "tests/crash/crash.h"
 
-#define ROUNDS 20U
+#define ROUNDS      20U
 #define ENTRIES_MAX 1000000U
 
 extern char **environ;
@@ -176,8 +176,9 @@ static struct dom_tree_head signed_head(struct harness *h, dom_store_region regi
     struct dom_checkpoint checkpoint;
     struct dom_note_key key;
 
-    assert_int_equal(dom_note_key_parse(&key, dom_slice_str(dom_store_log_vkey(h->store, region)),
-                                        NULL), DOM_OK);
+    assert_int_equal(
+        dom_note_key_parse(&key, dom_slice_str(dom_store_log_vkey(h->store, region)), NULL),
+        DOM_OK);
     assert_int_equal(dom_store_log_checkpoint(h->store, region, &note, NULL), DOM_OK);
     assert_int_equal(dom_checkpoint_open(&checkpoint, dom_buffer_slice(&note), &key, 1, NULL, NULL),
                      DOM_OK);
@@ -198,8 +199,8 @@ static void check_log(struct crash *crash, dom_store_region region, size_t round
 
     list.leaves = calloc(list.size, sizeof(*list.leaves));
     assert_non_null(list.leaves);
-    assert_int_equal(dom_store_log_entries(h->store, region, 0, SIZE_MAX, take_leaf, &list, &h->err),
-                     DOM_OK);
+    assert_int_equal(
+        dom_store_log_entries(h->store, region, 0, SIZE_MAX, take_leaf, &list, &h->err), DOM_OK);
     for (size_t i = 0; i < crash->num_entries; i++) {
         const struct entry_ack *ack = &crash->entries[i];
         if (ack->region == (uint32_t)region) {
@@ -216,9 +217,10 @@ static void check_log(struct crash *crash, dom_store_region region, size_t round
     for (size_t old = 0; old < round; old++) {
         struct dom_proof proof;
         uint64_t size = 0;
-        assert_int_equal(dom_store_log_prove_consistency(h->store, region,
-                                                         crash->heads[region][old].size, &size,
-                                                         &hashes, &h->err), DOM_OK);
+        assert_int_equal(
+            dom_store_log_prove_consistency(h->store, region, crash->heads[region][old].size, &size,
+                                            &hashes, &h->err),
+            DOM_OK);
         proof.num_hashes = (unsigned)(hashes.len / 32);
         if (hashes.len > 0) {
             memcpy(proof.hashes, hashes.data, hashes.len);

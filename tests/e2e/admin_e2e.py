@@ -347,7 +347,7 @@ def try_serve(env, config, code=1, environment=None, mode=0o600):
 
 def config_for(data, **more):
     settings = dict(listen='"127.0.0.1:0"', identity='"insecure-loopback"', data='"%s"' % data,
-                    policy='"%s"' % suite.small, log='"error"')
+                    policy='"%s"' % suite.small, log='"error"', audit='{ origin = "audit.example.com"; }')
     settings.update(more)
     settings["data"] = settings.pop("folder", settings["data"])
     return "".join("%s = %s;\n" % (k, v) for k, v in settings.items() if v is not None)
@@ -397,8 +397,8 @@ for what, change, line, word in (
 @suite.check("config with a syntax error, the same key twice, or none at all is refused with a line")
 def _(env):
     good = config_for(os.path.join(env.scratch, "never"))
-    true("CONFIG:6:" in try_serve(env, good + "drain_ms = ;\n"), "no line")
-    true("CONFIG:6:" in try_serve(env, good + 'log = "info";\n'), "no line for a key given twice")
+    true("CONFIG:7:" in try_serve(env, good + "drain_ms = ;\n"), "no line")
+    true("CONFIG:7:" in try_serve(env, good + 'log = "info";\n'), "no line for a key given twice")
     done = env.run("serve", "--config", os.path.join(env.scratch, "nowhere.cfg"))
     true(done.returncode == 1 and "nowhere.cfg" in done.stderr, done.stderr)
     equal(env.run("serve").returncode, 3, "exit code without --config")
@@ -546,8 +546,10 @@ def _(env):
 def _(env):
     router = env.router("plain", env.small, extra="test_plain = true;\n")
     equal(env.stop(router), 0, "exit code")
-    try_serve(env, config_for(env.folder("plain")))
-    try_serve(env, config_for(stopped(env), test_plain="true"))
+    said = try_serve(env, config_for(env.folder("plain")))
+    true("test_plain" in said, said)
+    said = try_serve(env, config_for(stopped(env), test_plain="true"))
+    true("test_plain" in said, said)
     still_good(env)
 
 

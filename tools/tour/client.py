@@ -61,18 +61,22 @@ class Failure(Exception):
 
 
 class Client:
-    """One connection, as one service in one region."""
+    """One connection, as one service in one region: proven by `tls`, which is (CA bundle, key,
+    chain) in PEM, or, for a router in insecure-loopback mode, only said."""
 
-    def __init__(self, api, address, service, region, extra=()):
+    def __init__(self, api, address, service, region, extra=(), tls=None):
         self.api = api
-        self.channel = grpc.insecure_channel(
-            address,
-            options=[
-                ("grpc.max_receive_message_length", 8 << 20),
-                ("grpc.use_local_subchannel_pool", 1),
-            ],
-        )
-        self.identity = [("domicile-service", service), ("domicile-region", region), *extra]
+        options = [
+            ("grpc.max_receive_message_length", 8 << 20),
+            ("grpc.use_local_subchannel_pool", 1),
+        ]
+        if tls is None:
+            self.channel = grpc.insecure_channel(address, options=options)
+            self.identity = [("domicile-service", service), ("domicile-region", region), *extra]
+        else:
+            credentials = grpc.ssl_channel_credentials(*tls)
+            self.channel = grpc.secure_channel(address, credentials, options=options)
+            self.identity = list(extra)
 
     def close(self):
         self.channel.close()

@@ -15,6 +15,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import client as rpc  # noqa: E402
+import pki as certificates  # noqa: E402
 import records as made  # noqa: E402
 import sweep as sweeping  # noqa: E402
 
@@ -22,19 +23,25 @@ WRITERS = {"live_room": "room-service", "user": "profile-service"}
 
 
 class Router:
-    """A router process and what is known of it."""
+    """A router process and what is known of it: over mTLS with a `pki`, else in
+    insecure-loopback mode."""
 
-    def __init__(self, domicile, policy, data, extra=""):
+    def __init__(self, domicile, policy, data, extra="", pki=None):
         self.domicile = domicile
         self.policy = policy
         self.data = data
+        self.pki = pki
         config = os.path.join(data, "domicile.cfg")
+        identity = 'identity = "insecure-loopback";\n'
+        if pki is not None:
+            identity = 'identity = "mtls";\ntls = { dir = "%s"; crl = "%s"; trust_domain = "%s"; };\n' % (
+                pki.issue("router", "any", "router"), pki.crl, pki.trust_domain)
         with open(config, "w", encoding="utf-8") as f:
             f.write(
-                'listen = "127.0.0.1:0";\nidentity = "insecure-loopback";\n'
+                'listen = "127.0.0.1:0";\n%s'
                 'metrics = "127.0.0.1:0";\ndata = "%s";\npolicy = "%s";\nlog = "warn";\n'
                 'audit = { origin = "audit.example.com"; };\n%s'
-                % (data, os.path.abspath(policy), extra)
+                % (identity, data, os.path.abspath(policy), extra)
             )
         self.log_path = os.path.join(data, "router.log")
         self.log = open(self.log_path, "ab")
@@ -53,6 +60,13 @@ class Router:
             self.log.flush()
             with open(self.log_path, encoding="utf-8") as f:
                 raise RuntimeError("the router did not start:\n" + f.read()[-2000:])
+
+    def client(self, api, service, region, extra=()):
+        """A caller with its own connection, and a certificate when the router wants one."""
+        tls = None
+        if self.pki is not None:
+            tls = certificates.read(self.pki.issue(service, region))
+        return rpc.Client(api, self.address, service, region, extra, tls)
 
     def metrics(self):
         url = "http://127.0.0.1:%d/metrics" % self.metrics_port
@@ -76,17 +90,22 @@ class Router:
 
     def covered(self, api, region, seconds=10):
         """Waits until the signed checkpoint covers every entry of the region's log."""
-        caller = rpc.Client(api, self.address, "live-feed", region)
+        caller = self.client(api, "auditor", region)
         size = sum(
             len(m.entries)
             for m in caller.stream("domicile.v1.AuditService/ListEntries", region=region)
         )
         deadline = time.monotonic() + seconds
         while True:
-            now = caller.call("domicile.v1.AuditService/GetCheckpoint", region=region)
-            if now.size >= size:
+            try:
+                now = caller.call("domicile.v1.AuditService/GetCheckpoint", region=region).size
+            except rpc.Failure as failure:
+                if failure.code != "NOT_FOUND":
+                    raise
+                now = 0  # a new log: its first checkpoint comes within a second
+            if now >= size:
                 caller.close()
-                return now.size
+                return now
             if time.monotonic() > deadline:
                 raise RuntimeError("no checkpoint covers %s within %d s" % (region, seconds))
             time.sleep(0.05)
@@ -101,9 +120,13 @@ class Router:
         self.log.close()
         return code
 
-    def run(self, *arguments):
-        """The command line, as a person would use it."""
+    def run(self, *arguments, who=None):
+        """The command line, as a person would use it; `who` is (service, region)."""
         environment = dict(os.environ, DOMICILE_ADDRESS=self.address)
+        if who is not None and self.pki is not None:
+            environment.update(certificates.environment(self.pki.issue(*who)))
+        elif who is not None:
+            environment.update(DOMICILE_SERVICE=who[0], DOMICILE_REGION=who[1])
         return subprocess.run(
             [self.domicile, *arguments], capture_output=True, text=True, env=environment
         )
@@ -127,7 +150,7 @@ def load(router, api, where, records, on_progress=lambda done: None):
         lead = where.homes[record.kind][record.home]["lead"]
         caller = clients.get((record.kind, lead))
         if caller is None:
-            caller = rpc.Client(api, router.address, WRITERS[record.kind], lead)
+            caller = router.client(api, WRITERS[record.kind], lead)
             clients[(record.kind, lead)] = caller
         waiting.append(
             caller.future(
@@ -198,7 +221,7 @@ class Tour:
         return None if done == self.count else "%d of %d" % (done, self.count)
 
     def refuse_homeless(self):
-        caller = rpc.Client(self.api, self.router.address, "profile-service", "eu-central-1")
+        caller = self.router.client(self.api, "profile-service", "eu-central-1")
         homeless = [h for h, p in self.where.homes["user"].items() if not p["lead"]]
         for home in homeless[:3]:
             try:
@@ -212,20 +235,15 @@ class Tour:
         return None if homeless else "every listed country has a placement"
 
     def german_user(self):
-        done = self.router.run(
-            "record", "put", "user", "anna", "--home", "DE", "--service", "profile-service",
-            "--region", "eu-central-1", "--purpose", "serve", "--field", "display_name=Anna",
-            "--field", "email=anna@example.org", "--field", "ip=198.51.100.7",
+        command = (
+            "record", "put", "user", "anna", "--home", "DE", "--purpose", "serve", "--field",
+            "display_name=Anna", "--field", "email=anna@example.org", "--field",
+            "ip=198.51.100.7",
         )
+        who = ("profile-service", "eu-central-1")
+        done = self.router.run(*command, who=who)
         self.show(done)
-        answer = json.loads(
-            self.router.run(
-                "record", "put", "user", "anna", "--home", "DE", "--service", "profile-service",
-                "--region", "eu-central-1", "--purpose", "serve", "--field", "display_name=Anna",
-                "--field", "email=anna@example.org", "--field", "ip=198.51.100.7", "--format",
-                "json",
-            ).stdout
-        )
+        answer = json.loads(self.router.run(*command, "--format", "json", who=who).stdout)
         allowed = set()
         for field in ("display_name", "email", "ip"):
             allowed |= self.where.regions_of_field("user", "DE", field)
@@ -237,8 +255,8 @@ class Tour:
     def denied_read(self):
         before = self.entries("eu-central-1")
         done = self.router.run(
-            "record", "get", "live_room", self.room.id, "--home", "DE", "--service", "moderation",
-            "--region", "us-west-2", "--fields", "owner_id,ip",
+            "record", "get", "live_room", self.room.id, "--home", "DE", "--fields", "owner_id,ip",
+            who=("moderation", "us-west-2"),
         )
         self.show(done)
         new = self.entries("eu-central-1")[len(before):]
@@ -251,8 +269,8 @@ class Tour:
 
     def permitted_read(self):
         done = self.router.run(
-            "record", "get", "live_room", self.room.id, "--home", "DE", "--service", "moderation",
-            "--region", "us-west-2", "--purpose", "moderation",
+            "record", "get", "live_room", self.room.id, "--home", "DE", "--purpose", "moderation",
+            who=("moderation", "us-west-2"),
         )
         self.show(done)
         if done.returncode != 0:
@@ -266,8 +284,8 @@ class Tour:
     def local_read(self):
         before = len(self.entries("eu-central-1"))
         done = self.router.run(
-            "record", "get", "live_room", self.room.id, "--service", "live-feed", "--region",
-            "eu-central-1", "--purpose", "serve", "--fields", "title,owner_id",
+            "record", "get", "live_room", self.room.id, "--purpose", "serve", "--fields",
+            "title,owner_id", who=("live-feed", "eu-central-1"),
         )
         self.show(done)
         after = len(self.entries("eu-central-1"))
@@ -276,8 +294,49 @@ class Tour:
         print("    entries before %d, after %d" % (before, after))
         return None if before == after else "a local read made an entry"
 
+    def claim(self):
+        """The certificate says us-west-2, the metadata says home: the certificate decides."""
+        before = self.entries("eu-central-1")
+        done = self.router.run(
+            "record", "get", "live_room", self.room.id, "--home", "DE", "--fields", "owner_id,ip",
+            "--region", "eu-central-1", who=("moderation", "us-west-2"),
+        )
+        self.show(done)
+        new = self.entries("eu-central-1")[len(before):]
+        if done.returncode != 4 or len(new) != 1:
+            return "exit code %d, %d new entries" % (done.returncode, len(new))
+        actor, claim = new[0]["actor"], new[0].get("claim", {})
+        print("    the entry: actor.region %s, cert.serial %s..., claim.region %s" % (
+            actor["region"], actor["cert"]["serial"][:8], claim.get("region")))
+        ok = actor["region"] == "us-west-2" and claim == {"region": "eu-central-1"}
+        return None if ok else "the entry says %s and %s" % (actor, claim)
+
+    def revoke(self):
+        """A certificate that was good a moment ago, revoked while its connection is open."""
+        pki = self.router.pki
+        caller = self.router.client(self.api, "live-feed", "ca-central-1")
+        try:
+            caller.get("live_room", "nobody", purpose="serve")
+        except rpc.Failure as error:
+            if error.code != "NOT_FOUND":
+                return "before: %s" % error.code
+        loads = self.router.metric("domicile_tls_reloads_total")
+        pki.revoke(pki.issue("live-feed", "ca-central-1"))
+        deadline = time.monotonic() + 20
+        while self.router.metric("domicile_tls_reloads_total") == loads:
+            if time.monotonic() > deadline:
+                return "the router did not read the revocation list"
+            time.sleep(0.05)  # the router looks once a second and tells nobody
+        try:
+            caller.get("live_room", "nobody", purpose="serve")
+        except rpc.Failure as error:
+            print("    the same connection: %s, %s" % (error.code, error.metadata))
+            caller.close()
+            return None if error.metadata.get("identity") == "REVOKED" else "wrong reason"
+        return "the call was served"
+
     def entries(self, region):
-        caller = rpc.Client(self.api, self.router.address, "live-feed", region)
+        caller = self.router.client(self.api, "auditor", region)
         out = []
         for message in caller.stream("domicile.v1.AuditService/ListEntries", region=region):
             out.extend(json.loads(e.entry) for e in message.entries)
@@ -288,7 +347,7 @@ class Tour:
         self.router.covered(self.api, "eu-central-1")
         done = self.router.run(
             "audit", "export", "--log", self.router.log_dir("eu-central-1"), "--where", "to=US",
-            "--where", "service=insecure:moderation",
+            "--where", "service=" + self.router.pki.id("moderation", "us-west-2"),
         )
         for line in done.stdout.splitlines():
             event = json.loads(line)
@@ -359,7 +418,11 @@ def main():
     print("data: " + data, flush=True)
     where = sweeping.Where(options.domicile, options.policy)
     api = rpc.Api(options.descriptors)
-    router = Router(options.domicile, options.policy, data)
+    pki = certificates.Pki(options.domicile, os.path.join(data, "pki"))
+    auditors = ", ".join('"%s"' % pki.id("auditor", region) for region in where.regions)
+    router = Router(options.domicile, options.policy, data,
+                    "roles = { auditors = (%s); };\n" % auditors, pki)
+    print("certificates: %s (domicile pki), one for each caller" % pki.folder, flush=True)
     print("router: %s, metrics: http://127.0.0.1:%d/metrics" % (
         router.address, router.metrics_port), flush=True)
     tour = Tour(router, api, where, options.records)
@@ -373,6 +436,8 @@ def main():
                   tour.permitted_read)
         tour.step("A local read: no border, no entry", tour.local_read)
         tour.step("Export what just happened", tour.export)
+        tour.step("A caller in the US that says it is at home: the certificate decides", tour.claim)
+        tour.step("A certificate revoked while its connection is open", tour.revoke)
         tour.step("Verify every region's log", tour.verify)
         tour.step("Flip one bit in a copy of a log", tour.flip)
         tour.step("The residency sweep: every file of every region", tour.sweep)

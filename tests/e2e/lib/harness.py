@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT / "tools" / "tour"))
 
 import grpc  # noqa: E402
 import client as rpc  # noqa: E402
+import pki as certificates  # noqa: E402
 import sweep as sweeping  # noqa: E402
 import tour  # noqa: E402
 
@@ -51,7 +52,9 @@ def _find_binary():
 
 
 def _make_descriptors(folder):
-    """The descriptor set of the API, by protoc: needs no build."""
+    """The descriptor set of the API: as built, or by protoc, which needs no build."""
+    if os.environ.get("DOMICILE_DESCRIPTORS"):
+        return os.environ["DOMICILE_DESCRIPTORS"]
     api = ROOT / "router" / "api"
     out = os.path.join(folder, "api.binpb")
     files = sorted(str(p.relative_to(api)) for p in api.glob("**/*.proto"))
@@ -77,14 +80,15 @@ class Env:
         os.makedirs(path, mode=0o700, exist_ok=True)
         return path
 
-    def router(self, name, policy=POLICY, extra=""):
-        """A router on the data folder `name`: starts it, or starts it again."""
-        router = tour.Router(self.domicile, str(policy), self.folder(name), extra)
+    def router(self, name, policy=POLICY, extra="", pki=None):
+        """A router on the data folder `name`: starts it, or starts it again. With a CA it speaks
+        mTLS."""
+        router = tour.Router(self.domicile, str(policy), self.folder(name), extra, pki)
         self.routers.append(router)
         return router
 
     def client(self, router, service, region, extra=()):
-        caller = rpc.Client(self.api, router.address, service, region, extra)
+        caller = router.client(self.api, service, region, extra)
         self.clients.append((router, caller))
         return caller
 
@@ -112,7 +116,10 @@ class Env:
                 router.process.wait()
             router.process.stdout.close()
             router.log.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        if os.environ.get("DOMICILE_KEEP"):
+            print("# kept: " + self.scratch)
+        else:
+            shutil.rmtree(self.scratch, ignore_errors=True)
 
 
 class Suite:
@@ -247,7 +254,7 @@ def leaf_hash(entry):
 
 def entries(env, router, region, from_index=0):
     """(index, exact bytes) of a region's log, read from within the region."""
-    caller = rpc.Client(env.api, router.address, "live-feed", region)
+    caller = router.client(env.api, "auditor" if router.pki else "live-feed", region)
     try:
         out = []
         for message in caller.stream(AUDIT + "ListEntries", region=region, from_index=from_index):
@@ -296,7 +303,7 @@ def http_get(port, path="/metrics"):
 
 __all__ = [
     "AUDIT", "Env", "NewEntries", "POLICY", "POLICY_SERVICE", "RECORD", "ROOT", "Suite", "base64",
-    "check_receipt", "entries", "equal", "grpc", "http_get", "json", "leaf_hash", "log_size",
+    "certificates", "check_receipt", "entries", "equal", "grpc", "http_get", "json", "leaf_hash", "log_size",
     "os", "pathlib", "piece", "raw_call", "refused", "rpc", "shutil", "subprocess", "sweeping",
     "sys", "time", "tour", "true", "varint", "wait_until",
 ]

@@ -181,6 +181,35 @@ static void read_moves_bytes_from_the_serving_region_to_the_caller(void **state)
     dom_buffer_cleanup(&out);
 }
 
+/* Who is proven and who is claimed stand side by side; the decision is about the proven one. */
+static void proof_and_claim_are_both_told(void **state)
+{
+    static const char key[] = "ccbc1e337a23b5382cb369a039183b737049e182d3865148147731f91bd68c80";
+    struct core *core = *state;
+    struct dom_trail trail = plain_trail();
+    struct dom_audit_event_doc doc;
+    struct dom_access access;
+    struct dom_buffer out;
+    struct dom_caller caller = core_caller(core, "moderation", "us-1");
+
+    caller.cert_serial = DOM_SLICE_LIT("50ed7d95ec6038bb");
+    caller.cert_key = dom_slice_str(key);
+    caller.claimed_region = DOM_SLICE_LIT("eu-1");
+    caller.claimed_service = DOM_SLICE_LIT("feed");
+    core_read(core, &access, &caller, core_classes(core, "public", NULL));
+    encode(&out, &doc, &trail, &access, s_fields, 1);
+    assert_slice(doc.event.actor.region, "us-1");
+    assert_slice(doc.event.actor.country, "US");
+    assert_slice(doc.event.actor.cert_serial, "50ed7d95ec6038bb");
+    assert_slice(doc.event.actor.cert_key, key);
+    assert_slice(doc.event.claim.region, "eu-1");
+    assert_slice(doc.event.claim.service, "feed");
+    assert_slice(doc.event.transfer.to, "US");
+    assert_slice(doc.event.transfer.method, "grpc+tls1.3");
+    dom_audit_event_doc_cleanup(&doc);
+    dom_buffer_cleanup(&out);
+}
+
 static void decide_write(struct core *core, struct dom_access *access,
                          const struct dom_caller *caller, bool crosses)
 {
@@ -489,6 +518,7 @@ int main(void)
         cmocka_unit_test(entry_of_a_read_says_who_what_where_and_why),
         cmocka_unit_test(basis_with_a_document_is_told_before_one_without),
         cmocka_unit_test(each_field_is_told_with_class_and_handling),
+        cmocka_unit_test(proof_and_claim_are_both_told),
         cmocka_unit_test(read_moves_bytes_from_the_serving_region_to_the_caller),
         cmocka_unit_test(write_moves_bytes_the_other_way),
         cmocka_unit_test(replicas_abroad_are_told_each_with_its_country),

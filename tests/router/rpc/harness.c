@@ -232,7 +232,8 @@ void harness_start(struct harness *harness, const struct harness_options *option
     struct dom_error err = {0};
     struct dom_rpc_server_options server = {
         .listen = options->listen == NULL ? "127.0.0.1:0" : options->listen,
-        .insecure_loopback = true,
+        .insecure_loopback = options->tls == NULL,
+        .tls = options->tls,
         .methods = harness_methods,
         .num_methods = harness_num_methods,
         .context = harness,

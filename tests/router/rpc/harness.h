@@ -38,6 +38,7 @@ struct harness_options {
     uint64_t drain_grace_ms;
     size_t arena_bytes_max;
     const char *listen; /* NULL: 127.0.0.1:0 */
+    const struct dom_rpc_tls_options *tls; /* NULL: insecure */
 };
 
 void harness_start(struct harness *harness, const struct harness_options *options);

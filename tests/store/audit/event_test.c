@@ -26,6 +26,7 @@ static const char s_example[] =
     "\"eu-west\",\"method\":\"grpc+tls1.3\",\"to\":\"US\",\"to_region\":\"us-east\"},\"type\":"
     "\"access\",\"v\":1}";
 
+static const char s_key[] = "ccbc1e337a23b5382cb369a039183b737049e182d3865148147731f91bd68c80";
 static const char s_example_leaf[] =
     "bef382df27e389205ca1ac1ecb01d54fb06b4184e8837b9f3c2247c590ee50e9";
 
@@ -160,6 +161,12 @@ static void encoder_names_the_bad_member(void **state)
     REFUSED("decision.rules", event.decision.num_rules = DOM_AUDIT_RULES_MAX + 1);
     REFUSED("actor.id", event.actor.id.len = 0);
     REFUSED("record.kind", event.record.kind.len = 0);
+    REFUSED("actor.cert.serial", event.actor.cert_key = dom_slice_str(s_key));
+    REFUSED("actor.cert.key", event.actor.cert_serial = DOM_SLICE_LIT("01"));
+    REFUSED("actor.cert.serial", (event.actor.cert_key = dom_slice_str(s_key),
+                                  event.actor.cert_serial = DOM_SLICE_LIT("0A")));
+    REFUSED("actor.cert.key", (event.actor.cert_key = dom_slice_of(s_key, 63),
+                               event.actor.cert_serial = DOM_SLICE_LIT("01")));
     REFUSED("record.bytes", event.record.bytes = -1);
     REFUSED("record.count", event.record.count = DOM_AUDIT_INTEGER_MAX + 1);
     REFUSED("policy.version", event.policy.version = -1);
@@ -181,6 +188,35 @@ static void encoder_names_the_bad_member(void **state)
     REFUSED("detail", event.type = DOM_AUDIT_KEY);
     REFUSED("detail", event.type = DOM_AUDIT_GENESIS);
     REFUSED("policy", (event.type = DOM_AUDIT_POLICY, event.policy.sha256.len = 0));
+}
+
+static void the_certificate_comes_first_in_the_actor(void **state)
+{
+    struct dom_audit_event event;
+    struct dom_audit_event_doc doc;
+    struct dom_buffer out = {0};
+    struct dom_buffer again = {0};
+    struct dom_error err = {0};
+    (void)state;
+
+    testing_event(&event, 3);
+    event.actor.cert_serial = DOM_SLICE_LIT("50ed7d95ec6038bb");
+    event.actor.cert_key = dom_slice_str(s_key);
+    event.claim.region = DOM_SLICE_LIT("eu-west");
+    assert_int_equal(dom_audit_event_encode(&event, &out, &err), DOM_OK);
+    static const char begin[] = "{\"actor\":{\"cert\":{\"key\":\"ccbc1e33";
+    assert_int_equal(strncmp(dom_buffer_cstr(&out), begin, sizeof(begin) - 1), 0);
+    if (dom_audit_event_parse(&doc, dom_buffer_slice(&out), &err) != DOM_OK) {
+        fail_msg("%s", err.message);
+    }
+    assert_true(dom_slice_eq_str(doc.event.actor.cert_serial, "50ed7d95ec6038bb"));
+    assert_true(dom_slice_eq_str(doc.event.actor.cert_key, s_key));
+    assert_true(dom_slice_eq_str(doc.event.claim.region, "eu-west"));
+    assert_int_equal(dom_audit_event_encode(&doc.event, &again, &err), DOM_OK);
+    assert_true(dom_slice_eq(dom_buffer_slice(&out), dom_buffer_slice(&again)));
+    dom_audit_event_doc_cleanup(&doc);
+    dom_buffer_cleanup(&again);
+    dom_buffer_cleanup(&out);
 }
 
 static void a_refused_caller_may_be_nobody(void **state)
@@ -276,6 +312,12 @@ static void parser_names_the_bad_member(void **state)
 {
     (void)state;
     expect_unreadable("\"entity\"", "\"entitx\"", DOM_INVALID, "actor.entitx: unknown");
+    expect_unreadable("{\"actor\":{", "{\"actor\":{\"cert\":{},", DOM_INVALID, "actor.cert:");
+    expect_unreadable("{\"actor\":{", "{\"actor\":{\"cert\":\"x\",", DOM_INVALID, "actor.cert:");
+    expect_unreadable("{\"actor\":{", "{\"actor\":{\"cert\":{\"key\":\"00\"},", DOM_INVALID,
+                      "actor.cert.serial:");
+    expect_unreadable("{\"actor\":{", "{\"actor\":{\"cert\":{\"sn\":\"00\"},", DOM_INVALID,
+                      "actor.cert.sn: unknown");
     expect_unreadable("\"op\":\"read\"", "\"op\":\"\"", DOM_INVALID, "op:");
     expect_unreadable("\"op\":\"read\"", "\"op\":7", DOM_INVALID, "op:");
     expect_unreadable("\"op\":\"read\"", "\"oq\":\"read\"", DOM_INVALID, "oq: unknown");
@@ -388,6 +430,7 @@ int main(void)
         cmocka_unit_test(worked_example_survives_parse_and_encode),
         cmocka_unit_test(every_member_survives),
         cmocka_unit_test(encoder_names_the_bad_member),
+        cmocka_unit_test(the_certificate_comes_first_in_the_actor),
         cmocka_unit_test(a_refused_caller_may_be_nobody),
         cmocka_unit_test(entry_at_its_limit_and_one_byte_over),
         cmocka_unit_test(control_events_of_every_type),

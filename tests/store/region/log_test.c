@@ -40,8 +40,8 @@ static struct dom_tree_head newest(struct harness *h, struct dom_note_key *key)
     assert_int_equal(dom_note_key_parse(key, dom_slice_str(dom_store_log_vkey(h->store, 0)), NULL),
                      DOM_OK);
     assert_int_equal(dom_store_log_checkpoint(h->store, 0, &note, &h->err), DOM_OK);
-    assert_int_equal(dom_checkpoint_open(&checkpoint, dom_buffer_slice(&note), key, 1, NULL,
-                                         &h->err), DOM_OK);
+    assert_int_equal(
+        dom_checkpoint_open(&checkpoint, dom_buffer_slice(&note), key, 1, NULL, &h->err), DOM_OK);
     assert_true(dom_slice_eq_str(checkpoint.origin, dom_store_log_origin(h->store, 0)));
     struct dom_tree_head head = checkpoint.head;
     dom_buffer_cleanup(&note);
@@ -76,8 +76,9 @@ static void proofs_verify(void **state)
         heads[i] = newest(h, &key);
         uint64_t size = 0;
         for (uint64_t at = 0; at < heads[i].size; at += 37) {
-            assert_int_equal(dom_store_log_prove_inclusion(h->store, 0, at, &size, leaf.bytes,
-                                                           &hashes, &h->err), DOM_OK);
+            assert_int_equal(
+                dom_store_log_prove_inclusion(h->store, 0, at, &size, leaf.bytes, &hashes, &h->err),
+                DOM_OK);
             assert_int_equal(size, heads[i].size);
             proof_of(&proof, &hashes);
             assert_int_equal(dom_check_inclusion(&proof, at, size, &leaf, &heads[i].root, NULL),
@@ -85,21 +86,24 @@ static void proofs_verify(void **state)
         }
         for (size_t old = 0; old < i; old++) {
             assert_int_equal(dom_store_log_prove_consistency(h->store, 0, heads[old].size, &size,
-                                                             &hashes, &h->err), DOM_OK);
+                                                             &hashes, &h->err),
+                             DOM_OK);
             proof_of(&proof, &hashes);
             assert_int_equal(dom_check_consistency(&proof, &heads[old], &heads[i], NULL), DOM_OK);
         }
     }
     uint64_t size = heads[5].size + 1;
-    assert_int_equal(dom_store_log_prove_inclusion(h->store, 0, 0, &size, leaf.bytes, &hashes,
-                                                   &h->err), DOM_INVALID);
+    assert_int_equal(
+        dom_store_log_prove_inclusion(h->store, 0, 0, &size, leaf.bytes, &hashes, &h->err),
+        DOM_INVALID);
     size = 0;
     assert_int_equal(dom_store_log_prove_inclusion(h->store, 0, heads[5].size, &size, leaf.bytes,
-                                                   &hashes, &h->err), DOM_INVALID);
+                                                   &hashes, &h->err),
+                     DOM_INVALID);
     /* an older size still has its proofs */
     size = heads[2].size;
-    assert_int_equal(dom_store_log_prove_inclusion(h->store, 0, 7, &size, leaf.bytes, &hashes,
-                                                   &h->err), DOM_OK);
+    assert_int_equal(
+        dom_store_log_prove_inclusion(h->store, 0, 7, &size, leaf.bytes, &hashes, &h->err), DOM_OK);
     proof_of(&proof, &hashes);
     assert_int_equal(dom_check_inclusion(&proof, 7, size, &leaf, &heads[2].root, NULL), DOM_OK);
     dom_buffer_cleanup(&hashes);
@@ -117,7 +121,8 @@ static void published_files_have_the_signed_root(void **state)
     harness_append(h, 300);
     harness_settle(h);
     struct dom_tree_head head = newest(h, &key);
-    assert_int_equal(dom_tiledir_init(&tiles, harness_path(h, "r0/audit"), head.size, NULL), DOM_OK);
+    assert_int_equal(dom_tiledir_init(&tiles, harness_path(h, "r0/audit"), head.size, NULL),
+                     DOM_OK);
     struct dom_hash_reader reader = dom_tiledir_reader(&tiles);
     assert_int_equal(dom_edge_load(&edge, &reader, head.size, NULL), DOM_OK);
     dom_edge_root(&edge, &root);
@@ -157,10 +162,11 @@ static void first_entry_is_genesis(void **state)
     harness_open(h, 1);
     harness_settle(h);
     harness_shell(h, "od -An -v -tx1 -j2 r0/audit/tile/entries/000.p/1 > /dev/null");
-    assert_int_equal(dom_file_read(&text, harness_path(h, "r0/audit/tile/entries/000.p/1"), 65536, NULL),
-                     DOM_OK);
-    assert_int_equal(dom_audit_event_parse(&doc, dom_slice_of(text.data + 2, text.len - 2),
-                                           &h->err), DOM_OK);
+    assert_int_equal(
+        dom_file_read(&text, harness_path(h, "r0/audit/tile/entries/000.p/1"), 65536, NULL),
+        DOM_OK);
+    assert_int_equal(
+        dom_audit_event_parse(&doc, dom_slice_of(text.data + 2, text.len - 2), &h->err), DOM_OK);
     assert_int_equal(doc.event.type, DOM_AUDIT_GENESIS);
     assert_true(dom_slice_eq_str(doc.event.origin, "log.example/test/r0"));
     dom_audit_event_doc_cleanup(&doc);
@@ -245,7 +251,8 @@ static void lost_files_are_published_again(void **state)
     harness_open(h, 1);
     harness_settle(h);
     harness_close(h);
-    harness_shell(h, "test -f r0/audit/tile/0/000 && test -f r0/audit/checkpoint && test -f r0/audit/vkey");
+    harness_shell(
+        h, "test -f r0/audit/tile/0/000 && test -f r0/audit/checkpoint && test -f r0/audit/vkey");
 }
 
 int main(void)

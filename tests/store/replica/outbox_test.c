@@ -30,8 +30,8 @@ static void entry_comes_back(void **state)
 
 static void damaged_entries_are_refused(void **state)
 {
-    struct dom_outbox_entry in = {.type = DOM_OUTBOX_WRITE, .version = 1, .targets = 1,
-                                  .key = DOM_SLICE_LIT("key")};
+    struct dom_outbox_entry in = {
+        .type = DOM_OUTBOX_WRITE, .version = 1, .targets = 1, .key = DOM_SLICE_LIT("key")};
     struct dom_outbox_entry out;
     uint8_t bytes[64];
     size_t len = dom_outbox_size(&in);
