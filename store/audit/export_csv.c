@@ -15,6 +15,8 @@
     X("actor_country", actor.country)            \
     X("actor_region", actor.region)              \
     X("actor_user", actor.user)                  \
+    X("actor_cert_key", actor.cert_key)          \
+    X("actor_cert_serial", actor.cert_serial)    \
     X("claim_service", claim.service)            \
     X("claim_country", claim.country)            \
     X("claim_region", claim.region)              \

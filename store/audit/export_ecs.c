@@ -125,6 +125,15 @@ static void put_who(struct dom_json *json, const struct dom_audit_event *e)
         dom_json_text(json, "id", e->actor.user);
         dom_json_close(json);
     }
+    if (e->actor.cert_serial.len > 0) {
+        dom_json_open(json, "tls");
+        dom_json_open(json, "client");
+        dom_json_open(json, "x509");
+        dom_json_text(json, "serial_number", e->actor.cert_serial);
+        dom_json_close(json);
+        dom_json_close(json);
+        dom_json_close(json);
+    }
     if (e->actor.entity.len > 0) {
         dom_json_open(json, "organization");
         dom_json_text(json, "name", e->actor.entity);

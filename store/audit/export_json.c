@@ -170,13 +170,19 @@ static void put_shadow(struct dom_json *json, const struct dom_audit_shadow *s)
     dom_json_close(json);
 }
 
-static void put_basis_and_claim(struct dom_json *json, const struct dom_audit_event *e)
+static void put_grounds(struct dom_json *json, const struct dom_audit_event *e)
 {
     if (e->basis.mech.len + e->basis.ref.len + e->basis.assessment.len > 0) {
         dom_json_open(json, "basis");
         dom_json_text(json, "assessment", e->basis.assessment);
         dom_json_text(json, "mech", e->basis.mech);
         dom_json_text(json, "ref", e->basis.ref);
+        dom_json_close(json);
+    }
+    if (e->actor.cert_key.len > 0) {
+        dom_json_open(json, "cert");
+        dom_json_text(json, "key", e->actor.cert_key);
+        dom_json_text(json, "serial", e->actor.cert_serial);
         dom_json_close(json);
     }
     if (e->claim.country.len + e->claim.region.len + e->claim.service.len + e->claim.user.len >
@@ -192,7 +198,7 @@ static void put_basis_and_claim(struct dom_json *json, const struct dom_audit_ev
 
 void dom_json_rest(struct dom_json *json, const struct dom_audit_event *event)
 {
-    put_basis_and_claim(json, event);
+    put_grounds(json, event);
     if (event->num_details > 0) {
         put_details(json, event);
     }

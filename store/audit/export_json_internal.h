@@ -21,7 +21,7 @@ void dom_json_text(struct dom_json *json, const char *name, struct dom_slice tex
 void dom_json_str(struct dom_json *json, const char *name, const char *text);
 void dom_json_integer(struct dom_json *json, const char *name, int64_t value);
 
-/* Names of things of an event that no common schema has a place for: basis, claim, decision's
+/* Names of things of an event that no common schema has a place for: basis, cert, claim, decision's
  * mode, detail, fields, purpose, record, shadow, transfer. Members of the object that is open. */
 void dom_json_rest(struct dom_json *json, const struct dom_audit_event *event);
 

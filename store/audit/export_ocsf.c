@@ -153,6 +153,7 @@ static void put_classification(struct dom_json *json, const struct ocsf_kind *ki
  * whoever asked without proof is told as unknown. */
 static void put_actor(struct dom_json *json, const struct dom_audit_event *e)
 {
+    struct dom_slice operator = detail(e, "operator");
     bool asked = e->type == DOM_AUDIT_ACCESS || e->type == DOM_AUDIT_DENY;
 
     dom_json_open(json, "actor");
@@ -161,6 +162,7 @@ static void put_actor(struct dom_json *json, const struct dom_audit_event *e)
         dom_json_text(json, "app_name", e->actor.entity);
     } else {
         dom_json_str(json, "app_name", asked ? "unknown" : "domicile");
+        dom_json_text(json, "app_uid", asked ? dom_slice_of(NULL, 0) : operator);
     }
     if (e->actor.user.len > 0) {
         dom_json_open(json, "user");

@@ -103,7 +103,7 @@ assert len(rows) == 600
 for n, (row, e) in enumerate(zip(rows, entries)):
     assert int(row["index"]) == n and None not in row and None not in row.values()
     for column, path in (("actor_id", "actor.id"), ("actor_entity", "actor.entity"),
-                         ("actor_user", "actor.user"), ("claim_user", "claim.user"),
+                         ("actor_user", "actor.user"), ("actor_cert_serial", "actor.cert.serial"), ("claim_user", "claim.user"),
                          ("purpose", "purpose"), ("basis_ref", "basis.ref"),
                          ("record_kind", "record.kind"), ("record_id", "record.id"),
                          ("transfer_to", "transfer.to"), ("op", "op"), ("type", "type")):

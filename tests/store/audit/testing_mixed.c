@@ -115,6 +115,9 @@ static void hostile(struct dom_audit_event *e, uint64_t i)
     request(e, i, false);
     e->actor.id = DOM_SLICE_LIT("=cmd|' /C calc'!A0");
     e->actor.entity = DOM_SLICE_LIT("\"quoted\", Inc\r\nnext line");
+    e->actor.cert_key =
+        DOM_SLICE_LIT("00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
+    e->actor.cert_serial = DOM_SLICE_LIT("7f03");
     e->actor.user = DOM_SLICE_LIT("caf\xC3\xA9 \xF0\x9F\x9A\x80");
     e->claim.user = DOM_SLICE_LIT("\"sequence\":9,\"index\":9,\"leaf_hash\":");
     e->purpose = DOM_SLICE_LIT("<b>&amp;|`*_[x](y)");
