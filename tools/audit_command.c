@@ -7,9 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/encode.h"
 #include "base/file.h"
-#include "store/audit/proof.h"
 #include "store/audit/tiledir.h"
 #include "tools/audit_internal.h"
 #include "tools/command.h"
@@ -18,12 +16,19 @@
 
 static const char s_help[] =
     "NAME\n"
-    "    domicile audit - check, export, prove and follow audit logs, offline\n"
+    "    domicile audit - check, export, prove, report and follow audit logs, offline\n"
     "\n"
     "SYNOPSIS\n"
     "    domicile audit verify --log DIR [--key VKEY]... [--old CHECKPOINT] [--skew MS]\n"
-    "    domicile audit export --log DIR [--from TIME] [--to TIME] [--where KEY=VALUE]...\n"
-    "        [--first N] [--end N] [--out FILE] [--manifest FILE [--sign-key FILE]]\n"
+    "    domicile audit export --log DIR [--format F] [--from TIME] [--to TIME]\n"
+    "        [--where KEY=VALUE]... [--first N] [--end N] [--out FILE] [--resume-after N]\n"
+    "        [--manifest FILE [--sign-key FILE]]\n"
+    "    domicile audit check-export FILE --manifest FILE --key VKEY...\n"
+    "    domicile audit report (art30|dsp-202-1101|dsp-202-1104|matrix) --log DIR...\n"
+    "        [--from TIME] [--to TIME] [--where KEY=VALUE]... [--format md|html|csv]\n"
+    "        [--out FILE]\n"
+    "    domicile audit gap --log DIR [--log DIR]... [--max-gap MS] [--from TIME] [--to TIME]\n"
+    "    domicile audit consistency --old CHECKPOINT [--new CHECKPOINT] --log DIR\n"
     "    domicile audit prove --log DIR (--index N | --id UUID) [--out FILE]\n"
     "    domicile audit check-proof FILE --key VKEY\n"
     "    domicile audit tail --log DIR [-n N] [--where KEY=VALUE]... [--follow]\n"
@@ -34,17 +39,31 @@ static const char s_help[] =
     "\n"
     "    verify       hashes every entry again and compares every tile, the root, the signature\n"
     "                 and, with --old, the beginning of the log with a checkpoint kept earlier.\n"
-    "    export       writes entries as JSON lines: "
-    "{\"entry\":...,\"index\":N,\"leaf_hash\":...},\n"
-    "                 the entry in its exact bytes.\n"
+    "    export       writes entries in a form for other tools, one row per entry.\n"
+    "    check-export compares an export with its signed manifest: digest, rows, indexes; jsonl\n"
+    "                 and cloudevents hold the entries, so these are hashed again as well. The\n"
+    "                 log itself is not needed.\n"
+    "    report       writes a register: art30 (GDPR Art. 30: transfers by purpose, recipient,\n"
+    "                 countries, safeguards), dsp-202-1101 (28 CFR 202.1101: each transaction\n"
+    "                 with a country of concern), dsp-202-1104 (28 CFR 202.1104: those that were\n"
+    "                 refused), matrix (flows from country to country by class and purpose).\n"
+    "                 The logs are verified first; each line names the log and the entries\n"
+    "                 that back it.\n"
+    "    gap          finds stretches of time without any entry; with several logs it tells what\n"
+    "                 the others recorded meanwhile.\n"
+    "    consistency  proves that the log of --old is the beginning of that of --new (without\n"
+    "                 --new: of the log's own checkpoint), from the log's tiles.\n"
     "    prove        writes a proof of one entry that anybody can check without the log.\n"
     "    check-proof  checks such a proof and prints its entry.\n"
     "    tail         prints the last entries; with --follow also each new one, as soon as a\n"
-    "                 checkpoint covers it.\n"
+    "                 checkpoint covers it.\n";
+
+/* In two pieces: C promises no longer ones. */
+static const char s_help_options[] =
     "\n"
     "OPTIONS\n"
     "    --log DIR        the published log.\n"
-    "    --key VKEY       the log's public key, name+id+base64; may be given several times.\n"
+    "    --key VKEY       a log's public key, name+id+base64; may be given several times.\n"
     "    --key-file FILE  such keys, one per line. Without any the key in DIR/vkey is used,\n"
     "                     which whoever changed the log could have changed too.\n"
     "    --old FILE       a checkpoint of this log that was kept elsewhere.\n"
@@ -55,15 +74,27 @@ static const char s_help[] =
     "                     outcome, reason, type, op, purpose, record, trace, id. Several values\n"
     "                     of one key: any of them; several keys: all of them.\n"
     "    --out FILE       instead of standard output.\n"
-    "    --manifest FILE  says what was exported, with its SHA-256; --sign-key FILE signs it.\n"
-    "    --format F       text or json (verify, check-proof); export knows jsonl.\n"
+    "    --resume-after N goes on with FILE, an export that broke off, behind its row of index N;\n"
+    "                     without --out the output begins behind that row, with no header.\n"
+    "    --manifest FILE  says what was exported, with its SHA-256; --sign-key FILE signs it,\n"
+    "                     once the log has been verified.\n"
+    "    --max-gap MS     the longest silence that is not told; 3600000.\n"
+    "    --format F       export: jsonl, csv, ocsf, ecs, cef, cloudevents. report: md, html, csv.\n"
+    "                     Others: text or json.\n"
     "    -n N             how many entries; 10.\n"
     "    --follow         goes on until it is interrupted.\n"
     "    --help           prints this text.\n"
     "\n"
     "EXIT STATUS\n"
-    "    0 sound, or done; 1 tampered (the first bad index and file are named) or failed;\n"
-    "    3 usage.\n";
+    "    0 sound, or done; 1 tampered (the first bad index and file are named), gaps found, or\n"
+    "    failed; 3 usage.\n";
+
+static int help(void)
+{
+    (void)fputs(s_help, stdout);
+    (void)fputs(s_help_options, stdout);
+    return DOM_EXIT_OK;
+}
 
 int dom_audit_complain(const struct dom_audit_args *args, const struct dom_error *err)
 {
@@ -112,19 +143,31 @@ static enum dom_code add_key_file(struct dom_audit_args *args, const char *path,
     return rc;
 }
 
-enum dom_code dom_audit_need_key(struct dom_audit_args *args, struct dom_error *err)
+static enum dom_code add_own_key(struct dom_audit_args *args, struct dom_error *err)
 {
     char path[PATH_MAX];
 
+    (void)snprintf(path, sizeof(path), "%s/vkey", args->log);
+    args->own_key = true;
+    return add_key_file(args, path, err);
+}
+
+enum dom_code dom_audit_need_key(struct dom_audit_args *args, struct dom_error *err)
+{
     if (args->num_keys > 0) {
         return DOM_OK;
     }
     if (args->log == NULL) {
         return DOM_FAIL(err, DOM_USAGE, "--key is wanted: a proof cannot vouch for itself");
     }
-    (void)snprintf(path, sizeof(path), "%s/vkey", args->log);
-    args->own_key = true;
-    return add_key_file(args, path, err);
+    return add_own_key(args, err);
+}
+
+enum dom_code dom_audit_use_log(struct dom_audit_args *args, size_t i, struct dom_error *err)
+{
+    args->log = args->logs[i];
+    /* Without a key from outside each log vouches for itself, and the tool says so. */
+    return args->num_keys == 0 || (args->own_key && i > 0) ? add_own_key(args, err) : DOM_OK;
 }
 
 enum dom_code dom_audit_open_log(struct dom_audit_args *args, struct dom_buffer *bytes,
@@ -139,185 +182,6 @@ enum dom_code dom_audit_open_log(struct dom_audit_args *args, struct dom_buffer 
                                  NULL, err);
     }
     return rc;
-}
-
-/* ---- prove ---------------------------------------------------------------------------------- */
-
-static enum dom_code keep_index(void *arg, uint64_t index, struct dom_slice entry,
-                                const struct dom_entry_head *head, struct dom_error *err)
-{
-    uint64_t *found = arg;
-    (void)entry;
-    (void)head;
-    *found = index;
-    return DOM_FAIL(err, DOM_EXISTS, "found"); /* Ends the walk. */
-}
-
-static enum dom_code find_id(const struct dom_tiledir *tiledir, const char *id, uint64_t *index,
-                             struct dom_error *err)
-{
-    struct dom_export_filter filter;
-
-    dom_export_filter_init(&filter);
-    filter.where[0] = (struct dom_export_where){.key = DOM_EXPORT_id, .value = dom_slice_str(id)};
-    filter.num_where = 1;
-    enum dom_code rc = dom_log_each(tiledir, &filter, keep_index, index, err);
-    if (rc == DOM_OK) {
-        return DOM_FAIL(err, DOM_NOT_FOUND, "no entry has the id %s", id);
-    }
-    return rc == DOM_EXISTS ? DOM_OK : rc;
-}
-
-static enum dom_code read_entry(const struct dom_tiledir *tiledir, uint64_t index,
-                                struct dom_buffer *bundle, struct dom_slice *entry,
-                                struct dom_error *err)
-{
-    struct dom_bundle_iter iter;
-    unsigned count = 0;
-    bool done = false;
-
-    enum dom_code rc =
-        dom_tiledir_read_bundle(tiledir, index / DOM_TILE_WIDTH, bundle, &count, NULL, err);
-    dom_bundle_iter_init(&iter, dom_buffer_slice(bundle));
-    for (uint64_t i = 0; rc == DOM_OK && i <= index % DOM_TILE_WIDTH; i++) {
-        rc = dom_bundle_next(&iter, entry, &done, err);
-        if (rc == DOM_OK && done) {
-            rc = DOM_FAIL(err, DOM_CORRUPT, "the bundle has no entry %llu",
-                          (unsigned long long)index);
-        }
-    }
-    return rc;
-}
-
-static enum dom_code write_out(const char *path, struct dom_slice bytes, struct dom_error *err)
-{
-    if (path != NULL) {
-        return dom_file_write_atomic(path, bytes, 0644, err);
-    }
-    if (fwrite(bytes.data, 1, bytes.len, stdout) != bytes.len || fflush(stdout) != 0) {
-        return DOM_FAIL(err, DOM_IO, "cannot write: %s", strerror(errno));
-    }
-    return DOM_OK;
-}
-
-/* Checks the proof that was just made: what is handed out does convince. */
-static enum dom_code check_own(const struct dom_audit_args *args, struct dom_slice bytes,
-                               struct dom_error *err)
-{
-    struct dom_proof_file file;
-    struct dom_checkpoint checkpoint;
-    struct dom_hash leaf;
-
-    enum dom_code rc = dom_proof_file_parse(&file, bytes, err);
-    if (rc == DOM_OK) {
-        rc = dom_proof_file_check(&file, dom_slice_of(NULL, 0), args->keys, args->num_keys,
-                                  &checkpoint, &leaf, err);
-        dom_proof_file_cleanup(&file);
-    }
-    return rc;
-}
-
-static int run_prove(struct dom_audit_args *args)
-{
-    struct dom_tiledir tiledir = {0};
-    struct dom_checkpoint checkpoint;
-    struct dom_proof proof;
-    struct dom_buffer note = {0};
-    struct dom_buffer bundle = {0};
-    struct dom_buffer out = {0};
-    struct dom_slice entry = {0};
-    struct dom_error err = {0};
-    int status = DOM_EXIT_OK;
-
-    enum dom_code rc = dom_audit_open_log(args, &note, &checkpoint, &err);
-    if (rc == DOM_OK) {
-        rc = dom_tiledir_init(&tiledir, args->log, checkpoint.head.size, &err);
-    }
-    if (rc == DOM_OK && !args->has_index) {
-        rc = find_id(&tiledir, args->id, &args->index, &err);
-    }
-    if (rc == DOM_OK) {
-        struct dom_hash_reader reader = dom_tiledir_reader(&tiledir);
-        rc = dom_prove_inclusion(&proof, &reader, args->index, checkpoint.head.size, &err);
-    }
-    if (rc == DOM_OK) {
-        rc = read_entry(&tiledir, args->index, &bundle, &entry, &err);
-    }
-    if (rc == DOM_OK) {
-        rc = dom_proof_file_encode(entry, args->index, &proof, dom_buffer_slice(&note), &out, &err);
-    }
-    if (rc == DOM_OK) {
-        rc = check_own(args, dom_buffer_slice(&out), &err);
-    }
-    if (rc == DOM_OK) {
-        rc = write_out(args->out, dom_buffer_slice(&out), &err);
-    }
-    if (rc != DOM_OK) {
-        status = dom_audit_complain(args, &err);
-    }
-    dom_tiledir_cleanup(&tiledir);
-    dom_buffer_cleanup(&note);
-    dom_buffer_cleanup(&bundle);
-    dom_buffer_cleanup(&out);
-    return status;
-}
-
-/* ---- check-proof ---------------------------------------------------------------------------- */
-
-static void print_proven(const struct dom_audit_args *args, const struct dom_proof_file *file,
-                         const struct dom_checkpoint *checkpoint, const struct dom_hash *leaf)
-{
-    char hex[2 * DOM_HASH_SIZE + 1];
-    int origin_len = (int)checkpoint->origin.len;
-    const char *origin = (const char *)checkpoint->origin.data;
-
-    dom_hex_encode(hex, dom_hash_slice(leaf));
-    if (args->json) {
-        (void)printf(
-            "{\"entry\":%.*s,\"index\":%llu,\"leaf_hash\":\"%s\",\"ok\":true,"
-            "\"origin\":\"%.*s\",\"size\":%llu}\n",
-            (int)file->extra.len, (const char *)file->extra.data, (unsigned long long)file->index,
-            hex, origin_len, origin, (unsigned long long)checkpoint->head.size);
-        return;
-    }
-    (void)printf("OK origin=%.*s index=%llu size=%llu leaf=%s\n%.*s\n", origin_len, origin,
-                 (unsigned long long)file->index, (unsigned long long)checkpoint->head.size, hex,
-                 (int)file->extra.len, (const char *)file->extra.data);
-}
-
-static int run_check_proof(struct dom_audit_args *args)
-{
-    struct dom_proof_file file = {0};
-    struct dom_checkpoint checkpoint;
-    struct dom_entry_head head;
-    struct dom_hash leaf;
-    struct dom_buffer bytes = {0};
-    struct dom_error err = {0};
-    int status = DOM_EXIT_OK;
-
-    enum dom_code rc = dom_audit_need_key(args, &err);
-    if (rc == DOM_OK) {
-        rc = dom_file_read(&bytes, args->file, DOM_PROOF_FILE_BYTES_MAX, &err);
-    }
-    if (rc == DOM_OK) {
-        rc = dom_proof_file_parse(&file, dom_buffer_slice(&bytes), &err);
-    }
-    if (rc == DOM_OK) {
-        rc = dom_proof_file_check(&file, dom_slice_of(NULL, 0), args->keys, args->num_keys,
-                                  &checkpoint, &leaf, &err);
-    }
-    if (rc == DOM_OK) {
-        /* Nothing is printed as JSON that is not. */
-        rc = dom_entry_scan(dom_buffer_slice(&file.extra), &head, &err);
-    }
-    if (rc == DOM_OK) {
-        print_proven(args, &file, &checkpoint, &leaf);
-    } else {
-        status = dom_audit_complain(args, &err);
-    }
-    dom_proof_file_cleanup(&file);
-    dom_buffer_cleanup(&bytes);
-    return status;
 }
 
 /* ---- arguments ------------------------------------------------------------------------------ */
@@ -340,6 +204,9 @@ enum option_id {
     OPT_INDEX,
     OPT_ID,
     OPT_FOLLOW,
+    OPT_NEW,
+    OPT_RESUME_AFTER,
+    OPT_MAX_GAP,
     OPT_HELP,
 };
 
@@ -361,6 +228,9 @@ static const struct option s_options[] = {
     {"index", required_argument, NULL, OPT_INDEX},
     {"id", required_argument, NULL, OPT_ID},
     {"follow", no_argument, NULL, OPT_FOLLOW},
+    {"new", required_argument, NULL, OPT_NEW},
+    {"resume-after", required_argument, NULL, OPT_RESUME_AFTER},
+    {"max-gap", required_argument, NULL, OPT_MAX_GAP},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -395,17 +265,32 @@ static enum dom_code take_time(const char *name, const char *text, int64_t *ms,
                           text);
 }
 
-static enum dom_code take_format(struct dom_audit_args *args, const char *text,
-                                 struct dom_error *err)
+static enum dom_code add_log(struct dom_audit_args *args, const char *dir, struct dom_error *err)
 {
-    bool is_export = strcmp(args->verb, "export") == 0;
-
-    args->json = strcmp(text, "json") == 0;
-    if (is_export ? strcmp(text, "jsonl") != 0 : !args->json && strcmp(text, "text") != 0) {
-        return DOM_FAIL(err, DOM_USAGE, "--format: %s is wanted, not \"%s\"",
-                        is_export ? "jsonl" : "text or json", text);
+    if (args->num_logs == DOM_AUDIT_LOGS_MAX) {
+        return DOM_FAIL(err, DOM_USAGE, "over %u logs", DOM_AUDIT_LOGS_MAX);
     }
+    args->logs[args->num_logs++] = dir;
+    args->log = args->logs[0];
     return DOM_OK;
+}
+
+/* Options whose value is taken as it is. False when `option` is none of them. */
+static bool take_text(struct dom_audit_args *args, int option, const char *value)
+{
+    const char **places[] = {&args->old,      &args->new_checkpoint, &args->out,
+                             &args->manifest, &args->sign_key,       &args->id,
+                             &args->format};
+    static const int s_ids[] = {OPT_OLD,      OPT_NEW, OPT_OUT,   OPT_MANIFEST,
+                                OPT_SIGN_KEY, OPT_ID,  OPT_FORMAT};
+
+    for (size_t i = 0; i < DOM_ARRAY_LEN(s_ids); i++) {
+        if (s_ids[i] == option) {
+            *places[i] = value;
+            return true;
+        }
+    }
+    return false;
 }
 
 static enum dom_code take_option(struct dom_audit_args *args, int option, const char *value,
@@ -414,25 +299,12 @@ static enum dom_code take_option(struct dom_audit_args *args, int option, const 
     uint64_t number = 0;
     enum dom_code rc = DOM_OK;
 
+    if (take_text(args, option, value)) {
+        return DOM_OK;
+    }
     switch (option) {
         case OPT_LOG:
-            args->log = value;
-            break;
-        case OPT_OLD:
-            args->old = value;
-            break;
-        case OPT_OUT:
-            args->out = value;
-            break;
-        case OPT_MANIFEST:
-            args->manifest = value;
-            break;
-        case OPT_SIGN_KEY:
-            args->sign_key = value;
-            break;
-        case OPT_ID:
-            args->id = value;
-            break;
+            return add_log(args, value, err);
         case OPT_FOLLOW:
             args->follow = true;
             break;
@@ -450,14 +322,19 @@ static enum dom_code take_option(struct dom_audit_args *args, int option, const 
             return take_number("--end", value, &args->filter.end, err);
         case OPT_WHERE:
             return dom_export_filter_add(&args->filter, dom_slice_str(value), err);
-        case OPT_FORMAT:
-            return take_format(args, value, err);
         case 'n':
             return take_number("-n", value, &args->lines, err);
         case OPT_SKEW:
             rc = take_number("--skew", value, &number, err);
             args->skew_ms = (int64_t)number;
             return rc;
+        case OPT_MAX_GAP:
+            rc = take_number("--max-gap", value, &number, err);
+            args->max_gap_ms = (int64_t)number;
+            return rc;
+        case OPT_RESUME_AFTER:
+            args->has_resume = true;
+            return take_number("--resume-after", value, &args->resume_after, err);
         case OPT_INDEX:
             args->has_index = true;
             return take_number("--index", value, &args->index, err);
@@ -467,35 +344,96 @@ static enum dom_code take_option(struct dom_audit_args *args, int option, const 
     return DOM_OK;
 }
 
-static const struct {
+#define TEXT_OR_JSON "text, json"
+
+static const struct verb {
     const char *name;
     int (*run)(struct dom_audit_args *args);
-    bool wants_log;
+    const char *file;    /* what the argument is that is no option; NULL: there is none */
+    const char *formats; /* what --format knows, the first is the default */
+    size_t num_logs_min, num_logs_max;
 } s_verbs[] = {
-    {"verify", dom_audit_verify, true}, {"export", dom_audit_export, true},
-    {"prove", run_prove, true},         {"check-proof", run_check_proof, false},
-    {"tail", dom_audit_tail, true},
+    {"verify", dom_audit_verify, NULL, TEXT_OR_JSON, 1, 1},
+    {"export", dom_audit_export, NULL, "jsonl, csv, ocsf, ecs, cef, cloudevents", 1, 1},
+    {"check-export", dom_audit_check_export, "an export's file", TEXT_OR_JSON, 0, 0},
+    {"report", dom_audit_report, "a report's name", "md, html, csv", 1, DOM_AUDIT_LOGS_MAX},
+    {"gap", dom_audit_gap, NULL, TEXT_OR_JSON, 1, DOM_AUDIT_LOGS_MAX},
+    {"consistency", dom_audit_consistency, NULL, TEXT_OR_JSON, 1, 1},
+    {"prove", dom_audit_prove, NULL, TEXT_OR_JSON, 1, 1},
+    {"check-proof", dom_audit_check_proof, "a proof's file", TEXT_OR_JSON, 0, 1},
+    {"tail", dom_audit_tail, NULL, TEXT_OR_JSON, 1, 1},
 };
 
-/* What is wrong with the arguments as a whole; NULL when nothing is. */
-static const char *find_misuse(const struct dom_audit_args *args, bool wants_log)
+/* Whether `word` is one of "a, b, c". */
+static bool is_listed(const char *list, const char *word)
 {
-    if (wants_log && args->log == NULL) {
-        return "--log is wanted";
+    size_t len = strlen(word);
+
+    for (const char *at = list; at != NULL; at = strchr(at, ',')) {
+        at += *at == ',' ? 2 : 0;
+        if (strncmp(at, word, len) == 0 && (at[len] == ',' || at[len] == '\0')) {
+            return len > 0;
+        }
     }
-    if (!wants_log && (args->file == NULL || (args->num_keys == 0 && args->log == NULL))) {
-        return "a proof's file and --key are wanted";
+    return false;
+}
+
+static enum dom_code check_format(struct dom_audit_args *args, const struct verb *verb,
+                                  struct dom_error *err)
+{
+    if (args->format == NULL) {
+        return DOM_OK;
     }
-    if (wants_log && args->file != NULL) {
-        return "there is an argument too many";
-    }
+    args->json = strcmp(args->format, "json") == 0;
+    return is_listed(verb->formats, args->format)
+               ? DOM_OK
+               : DOM_FAIL(err, DOM_USAGE, "--format: one of %s is wanted, not \"%s\"",
+                          verb->formats, args->format);
+}
+
+/* What is wrong with the options together; NULL when nothing is. */
+static const char *find_misuse(const struct dom_audit_args *args)
+{
+    bool is_check = strcmp(args->verb, "check-export") == 0;
+
     if (strcmp(args->verb, "prove") == 0 && args->has_index == (args->id != NULL)) {
         return "one of --index and --id is wanted";
     }
-    if (args->sign_key != NULL && args->manifest == NULL) {
-        return "--sign-key goes with --manifest";
+    if (strcmp(args->verb, "consistency") == 0 && args->old == NULL) {
+        return "--old is wanted";
+    }
+    if (is_check && (args->manifest == NULL || args->num_keys == 0)) {
+        return "--manifest and --key are wanted: an export cannot vouch for itself";
+    }
+    if (args->sign_key != NULL && (args->manifest == NULL || is_check)) {
+        return "--sign-key goes with export --manifest";
+    }
+    if (args->has_resume && args->manifest != NULL && args->out == NULL) {
+        return "--manifest with --resume-after wants --out: it tells of the whole export";
     }
     return NULL;
+}
+
+static enum dom_code check_args(struct dom_audit_args *args, const struct verb *verb,
+                                struct dom_error *err)
+{
+    if (args->num_logs < verb->num_logs_min) {
+        return DOM_FAIL(err, DOM_USAGE, "--log is wanted");
+    }
+    if (args->num_logs > verb->num_logs_max) {
+        return DOM_FAIL(err, DOM_USAGE, verb->num_logs_max == 0 ? "--log has no place here"
+                                                                : "one --log is wanted");
+    }
+    if (verb->file == NULL && args->file != NULL) {
+        return DOM_FAIL(err, DOM_USAGE, "there is an argument too many");
+    }
+    if (verb->file != NULL &&
+        (args->file == NULL || (verb->num_logs_min == 0 && args->num_keys + args->num_logs == 0))) {
+        return DOM_FAIL(err, DOM_USAGE, "%s%s wanted", verb->file,
+                        verb->num_logs_min == 0 ? " and --key are" : " is");
+    }
+    const char *misuse = find_misuse(args);
+    return misuse != NULL ? DOM_FAIL(err, DOM_USAGE, "%s", misuse) : check_format(args, verb, err);
 }
 
 static int run_verb(size_t verb, int argc, char **argv, struct dom_audit_args *args)
@@ -507,8 +445,7 @@ static int run_verb(size_t verb, int argc, char **argv, struct dom_audit_args *a
     opterr = 0;
     while ((option = getopt_long(argc, argv, "n:h", s_options, NULL)) != -1) {
         if (option == OPT_HELP || option == 'h') {
-            (void)fputs(s_help, stdout);
-            return DOM_EXIT_OK;
+            return help();
         }
         enum dom_code rc = take_option(args, option, optarg, &err);
         if (rc != DOM_OK) {
@@ -518,9 +455,11 @@ static int run_verb(size_t verb, int argc, char **argv, struct dom_audit_args *a
     if (optind < argc) {
         args->file = argv[optind++];
     }
-    const char *misuse = optind < argc ? "there is an argument too many"
-                                       : find_misuse(args, s_verbs[verb].wants_log);
-    return misuse != NULL ? usage(args->verb, misuse) : s_verbs[verb].run(args);
+    if (optind < argc) {
+        return usage(args->verb, "there is an argument too many");
+    }
+    return check_args(args, &s_verbs[verb], &err) == DOM_OK ? s_verbs[verb].run(args)
+                                                             : usage(args->verb, err.message);
 }
 
 int dom_audit_command(int argc, char **argv)
@@ -530,14 +469,16 @@ int dom_audit_command(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 ||
         strcmp(argv[1], "-h") == 0) {
-        (void)fputs(s_help, stdout);
-        return DOM_EXIT_OK;
+        return help();
     }
     for (size_t i = 0; i < DOM_ARRAY_LEN(s_verbs); i++) {
         if (strcmp(argv[1], s_verbs[i].name) != 0) {
             continue;
         }
-        struct dom_audit_args args = {.verb = s_verbs[i].name, .lines = 10, .skew_ms = 60000};
+        struct dom_audit_args args = {.verb = s_verbs[i].name,
+                                      .lines = 10,
+                                      .skew_ms = 60000,
+                                      .max_gap_ms = 3600000};
         dom_export_filter_init(&args.filter);
         int status = run_verb(i, argc - 1, argv + 1, &args);
         for (size_t k = 0; k < args.num_keys; k++) {

@@ -51,22 +51,44 @@ static enum dom_code export_to(struct dom_audit_args *args, FILE *out, struct do
 {
     struct dom_tiledir tiledir = {0};
     struct dom_checkpoint checkpoint;
-    struct dom_export_stats stats;
+    struct dom_export_stats stats = {0};
+    struct dom_audit_progress progress;
     struct dom_buffer note = {0};
+    const char *format = args->format == NULL ? "jsonl" : args->format;
 
+    dom_audit_progress_init(&progress);
+    struct dom_export_options options = {
+        .tiledir = &tiledir,
+        .filter = &args->filter,
+        .format = dom_export_format_find(dom_slice_str(format)),
+        .out = out,
+        .resume_file = args->has_resume && args->out != NULL,
+        .resume_check = args->manifest != NULL,
+        .resume_stream = args->has_resume && args->out == NULL,
+        .resume_after = args->resume_after,
+        .progress = dom_audit_progress_show,
+        .progress_arg = &progress,
+    };
     enum dom_code rc = dom_audit_open_log(args, &note, &checkpoint, err);
+    if (rc == DOM_OK && args->sign_key != NULL) {
+        /* Nobody should sign for entries that are not those of the log. */
+        rc = dom_audit_check_log(args, dom_buffer_slice(&note), err);
+    }
     if (rc == DOM_OK) {
         rc = dom_tiledir_init(&tiledir, args->log, checkpoint.head.size, err);
     }
     if (rc == DOM_OK) {
-        rc = dom_export_jsonl(&tiledir, &args->filter, out, &stats, err);
+        rc = dom_export_write(&options, &stats, err);
     }
+    dom_audit_progress_end(&progress);
     if (rc == DOM_OK && args->manifest != NULL) {
         struct dom_manifest manifest = {.origin = checkpoint.origin,
                                         .head = checkpoint.head,
                                         .filter = &args->filter,
+                                        .format = options.format,
                                         .stats = &stats,
-                                        .time_ms = dom_clock_wall_ms(dom_clock_system())};
+                                        .time_ms = dom_clock_wall_ms(dom_clock_system()),
+                                        .checkpoint = dom_buffer_slice(&note)};
         rc = write_manifest(args, &manifest, err);
     }
     if (rc == DOM_OK) {
@@ -74,6 +96,11 @@ static enum dom_code export_to(struct dom_audit_args *args, FILE *out, struct do
                       (unsigned long long)stats.count, (unsigned long long)checkpoint.head.size,
                       (unsigned long long)stats.bytes,
                       args->own_key ? " (key: from the log's own folder, not independent)" : "");
+    } else if (stats.count > 0) {
+        (void)fprintf(stderr,
+                      "broken off at index %llu; the last whole row of the file may be an earlier "
+                      "one: --resume-after goes on behind it\n",
+                      (unsigned long long)stats.last_index);
     }
     dom_tiledir_cleanup(&tiledir);
     dom_buffer_cleanup(&note);
@@ -86,9 +113,10 @@ int dom_audit_export(struct dom_audit_args *args)
     FILE *out = stdout;
 
     if (args->out != NULL) {
-        out = fopen(args->out, "wbe");
+        out = fopen(args->out, args->has_resume ? "r+be" : "wbe");
         if (out == NULL) {
-            (void)DOM_FAIL(&err, DOM_IO, "%s: cannot create: %s", args->out, strerror(errno));
+            (void)DOM_FAIL(&err, DOM_IO, "%s: cannot %s: %s", args->out,
+                           args->has_resume ? "open" : "create", strerror(errno));
             return dom_audit_complain(args, &err);
         }
     }

@@ -12,18 +12,26 @@
 #include "store/audit/note.h"
 
 #define DOM_AUDIT_KEYS_MAX 16U
+#define DOM_AUDIT_LOGS_MAX 16U
 
 struct dom_audit_args {
     const char *verb;
-    const char *log;      /* --log */
+    const char *log;      /* --log: the first, or the one in use */
+    const char *logs[DOM_AUDIT_LOGS_MAX];
+    size_t num_logs;
     const char *file;     /* the argument that is no option */
     const char *old;      /* --old */
-    const char *out;      /* --out */
+    const char *new_checkpoint; /* --new */
+    const char *format;         /* --format; NULL: the verb's first */
+    const char *out;            /* --out */
     const char *manifest; /* --manifest */
     const char *sign_key; /* --sign-key */
     const char *id;       /* --id */
     uint64_t index;       /* --index */
     bool has_index;
+    uint64_t resume_after; /* --resume-after */
+    bool has_resume;
+    int64_t max_gap_ms; /* --max-gap */
     uint64_t lines;                               /* -n */
     int64_t skew_ms;                              /* --skew */
     bool follow;                                  /* --follow */
@@ -40,13 +48,41 @@ int dom_audit_complain(const struct dom_audit_args *args, const struct dom_error
 /* Takes the log's own vkey when no key was given. Errors: IO, PARSE. */
 enum dom_code dom_audit_need_key(struct dom_audit_args *args, struct dom_error *err) DOM_MUST_USE;
 
+/* Makes the i-th --log the one in use; adds its own vkey when no key was given. To be called for
+ * each log in order. Errors: IO, PARSE. */
+enum dom_code dom_audit_use_log(struct dom_audit_args *args, size_t i,
+                                struct dom_error *err) DOM_MUST_USE;
+
+/* Progress for a person who waits: only on a terminal, and only after a second. */
+struct dom_audit_progress {
+    uint64_t begin_us;
+    uint64_t shown_us; /* 0: nothing shown yet */
+    bool wanted;
+};
+void dom_audit_progress_init(struct dom_audit_progress *progress);
+/* Takes a struct dom_audit_progress *: how many of how many entries, the rate, the time left. */
+void dom_audit_progress_show(void *arg, uint64_t done, uint64_t total);
+/* Takes the line away. */
+void dom_audit_progress_end(struct dom_audit_progress *progress);
+
 /* The folder's checkpoint: its bytes, and what it says once it is checked. */
 enum dom_code dom_audit_open_log(struct dom_audit_args *args, struct dom_buffer *bytes,
                                  struct dom_checkpoint *checkpoint,
                                  struct dom_error *err) DOM_MUST_USE;
 
+/* Verifies the log in use against a checkpoint of it, before something is said about its entries.
+ * Errors: TAMPERED (with the first bad index and file), IO. */
+enum dom_code dom_audit_check_log(const struct dom_audit_args *args, struct dom_slice checkpoint,
+                                  struct dom_error *err) DOM_MUST_USE;
+
 /* Verbs that are in files of their own; each returns an exit code. */
+int dom_audit_check_export(struct dom_audit_args *args);
+int dom_audit_check_proof(struct dom_audit_args *args);
+int dom_audit_consistency(struct dom_audit_args *args);
 int dom_audit_export(struct dom_audit_args *args);
+int dom_audit_gap(struct dom_audit_args *args);
+int dom_audit_prove(struct dom_audit_args *args);
+int dom_audit_report(struct dom_audit_args *args);
 int dom_audit_tail(struct dom_audit_args *args);
 int dom_audit_verify(struct dom_audit_args *args);
 

@@ -2,37 +2,12 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <unistd.h>
 
-#include "base/clock.h"
 #include "base/encode.h"
 #include "base/file.h"
 #include "store/audit/verify.h"
 #include "tools/audit_internal.h"
 #include "tools/command.h"
-
-#define PROGRESS_AFTER_US 1000000U
-#define PROGRESS_EVERY_US 200000U
-
-struct progress {
-    uint64_t begin_us;
-    uint64_t shown_us; /* 0: nothing shown yet */
-};
-
-/* Only for a person who waits: a terminal, and more than a second. */
-static void show_progress(void *arg, uint64_t done, uint64_t total)
-{
-    struct progress *p = arg;
-    uint64_t now = dom_clock_monotonic_us(dom_clock_system());
-
-    if (now - p->begin_us < PROGRESS_AFTER_US || now - p->shown_us < PROGRESS_EVERY_US) {
-        return;
-    }
-    p->shown_us = now;
-    (void)fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " entries (%" PRIu64 "%%)", done, total,
-                  done * 100 / total);
-    (void)fflush(stderr);
-}
 
 static const char *const s_own_key = "key: from the log's own folder, not independent";
 
@@ -111,14 +86,34 @@ static void print_json(const struct dom_audit_args *args, const struct dom_verif
     json_decref(json);
 }
 
+enum dom_code dom_audit_check_log(const struct dom_audit_args *args, struct dom_slice checkpoint,
+                                  struct dom_error *err)
+{
+    struct dom_audit_progress progress;
+    struct dom_verify_result result;
+    struct dom_verify_options options = {.dir = args->log,
+                                         .keys = args->keys,
+                                         .num_keys = args->num_keys,
+                                         .checkpoint = checkpoint,
+                                         .skew_ms = INT64_MAX,
+                                         .progress = dom_audit_progress_show,
+                                         .progress_arg = &progress};
+
+    dom_audit_progress_init(&progress);
+    enum dom_code rc = dom_log_verify(&options, &result, err);
+    dom_audit_progress_end(&progress);
+    return rc;
+}
+
 int dom_audit_verify(struct dom_audit_args *args)
 {
-    struct progress progress = {.begin_us = dom_clock_monotonic_us(dom_clock_system())};
+    struct dom_audit_progress progress;
     struct dom_verify_result result;
     struct dom_buffer old = {0};
     struct dom_error err = {0};
     int status = DOM_EXIT_FAILED;
 
+    dom_audit_progress_init(&progress);
     enum dom_code rc = dom_audit_need_key(args, &err);
     if (rc == DOM_OK && args->old != NULL) {
         rc = dom_file_read(&old, args->old, DOM_CHECKPOINT_BYTES_MAX, &err);
@@ -136,12 +131,10 @@ int dom_audit_verify(struct dom_audit_args *args)
                                          .num_keys = args->num_keys,
                                          .old_checkpoint = dom_buffer_slice(&old),
                                          .skew_ms = args->skew_ms,
+                                         .progress = dom_audit_progress_show,
                                          .progress_arg = &progress};
-    options.progress = isatty(STDERR_FILENO) == 1 ? show_progress : NULL;
     rc = dom_log_verify(&options, &result, &err);
-    if (progress.shown_us != 0) {
-        (void)fprintf(stderr, "\r\033[K");
-    }
+    dom_audit_progress_end(&progress);
     if (rc != DOM_OK && result.num_findings == 0) {
         status = dom_audit_complain(args, &err);
         goto out;

@@ -31,7 +31,7 @@ expect 3 "verb is wanted" "$tool"
 expect 3 "unknown verb" "$tool" polish
 expect 3 "--log is wanted" "$tool" verify
 expect 3 "unknown option" "$tool" verify --log "$log" --colour
-expect 3 "text or json" "$tool" verify --log "$log" --format xml
+expect 3 "one of text, json" "$tool" verify --log "$log" --format xml
 expect 3 "one of --index and --id" "$tool" prove --log "$log"
 expect 3 "unknown key" "$tool" export --log "$log" --where colour=red
 expect 3 "2026-11-22" "$tool" export --log "$log" --from yesterday

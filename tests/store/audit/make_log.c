@@ -1,5 +1,6 @@
-/* make_log DIR SIZE [STEP]: a log of SIZE valid entries below DIR, published every STEP entries,
- * signed with a fixed test key. For tests that look at a log from outside. */
+/* make_log DIR SIZE [STEP [mixed]]: a log of SIZE valid entries below DIR, published every STEP
+ * entries, signed with a fixed test key. With "mixed" the entries are of every type. For tests
+ * that look at a log from outside. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -11,7 +12,7 @@ int main(int argc, char **argv)
     uint64_t published = 0;
 
     if (argc < 3) {
-        (void)fprintf(stderr, "usage: make_log DIR SIZE [STEP]\n");
+        (void)fprintf(stderr, "usage: make_log DIR SIZE [STEP [mixed]]\n");
         return 3;
     }
     uint64_t size = strtoull(argv[2], NULL, 10);
@@ -19,7 +20,11 @@ int main(int argc, char **argv)
     testing_log_init(&log);
     do {
         uint64_t next = step == 0 || published + step > size ? size : published + step;
-        testing_log_fill(&log, next);
+        if (argc > 4) {
+            testing_log_fill_mixed(&log, next);
+        } else {
+            testing_log_fill(&log, next);
+        }
         testing_log_publish(&log, argv[1], published);
         published = next;
     } while (published < size);

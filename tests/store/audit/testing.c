@@ -265,14 +265,15 @@ void testing_log_append(struct testing_log *log, struct dom_slice entry)
     assert_int_equal(dom_memory_tree_append(&log->tree, &leaf, &err), DOM_OK);
 }
 
-void testing_log_fill(struct testing_log *log, uint64_t count)
+static void fill(struct testing_log *log, uint64_t count,
+                 void (*make)(struct dom_audit_event *event, uint64_t i))
 {
     struct dom_buffer entry = {0};
     struct dom_audit_event event;
     struct dom_error err;
 
     for (uint64_t i = log->tree.edge.size; i < count; i++) {
-        testing_event(&event, i);
+        make(&event, i);
         dom_buffer_clear(&entry);
         if (dom_audit_event_encode(&event, &entry, &err) != DOM_OK) {
             fail_msg("%s", err.message);
@@ -280,6 +281,16 @@ void testing_log_fill(struct testing_log *log, uint64_t count)
         testing_log_append(log, dom_buffer_slice(&entry));
     }
     dom_buffer_cleanup(&entry);
+}
+
+void testing_log_fill(struct testing_log *log, uint64_t count)
+{
+    fill(log, count, testing_event);
+}
+
+void testing_log_fill_mixed(struct testing_log *log, uint64_t count)
+{
+    fill(log, count, testing_mixed_event);
 }
 
 struct dom_slice testing_log_entry(const struct testing_log *log, uint64_t index)

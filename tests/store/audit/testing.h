@@ -48,6 +48,10 @@ void testing_signer(struct dom_note_signer *signer, uint8_t seed0);
 /* A complete, valid access event; its slices are static. `i` makes id, nonce and time. */
 void testing_event(struct dom_audit_event *event, uint64_t i);
 
+/* The i-th of a mixed lot: each type, several countries and purposes; i % 10 == 0 is a control
+ * event, 5 a denial, 9 has hostile texts. One minute after the one before. */
+void testing_mixed_event(struct dom_audit_event *event, uint64_t i);
+
 /* A log in memory: entries in bundle form per 256, and the tree. */
 struct testing_log {
     struct dom_memory_tree tree;
@@ -60,6 +64,8 @@ void testing_log_cleanup(struct testing_log *log);
 void testing_log_append(struct testing_log *log, struct dom_slice entry);
 /* Events 0 .. count-1 of testing_event. */
 void testing_log_fill(struct testing_log *log, uint64_t count);
+/* The same with testing_mixed_event. */
+void testing_log_fill_mixed(struct testing_log *log, uint64_t count);
 struct dom_slice testing_log_entry(const struct testing_log *log, uint64_t index);
 /* Publishes from old_size to the present size, and the log's vkey. */
 void testing_log_publish(struct testing_log *log, const char *dir, uint64_t old_size);
