@@ -321,6 +321,7 @@ static void expect_tampered(struct spoiled *s, uint64_t index, const char *path)
     }
 }
 
+/* P5 */
 static void bit_flips_in_every_kind_of_file_are_found(void **state)
 {
     struct spoiled s;
@@ -358,6 +359,7 @@ static void bit_flips_in_every_kind_of_file_are_found(void **state)
     testing_log_cleanup(&s.log);
 }
 
+/* P5 */
 static void every_byte_of_a_small_log_counts(void **state)
 {
     static const char *const s_files[] = {"checkpoint", "tile/0/000.p/3", "tile/entries/000.p/3"};

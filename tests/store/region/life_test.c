@@ -200,6 +200,7 @@ static void newer_data_key_reads_old_rows(void **state)
 
 /* ---- what is on disk ------------------------------------------------------------------------ */
 
+/* P8: what files carry for ever says nothing about a person. */
 static void disk_tells_neither_ids_nor_values(void **state)
 {
     struct harness *h = *state;
@@ -372,6 +373,7 @@ static bool find_purge(void *context, uint64_t index, struct dom_slice entry)
     return true;
 }
 
+/* P9 */
 static void deleted_values_are_physically_gone(void **state)
 {
     struct harness *h = *state;
