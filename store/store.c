@@ -14,7 +14,7 @@
 #include "base/file.h"
 #include "store/store_internal.h"
 
-#define CHECKPOINT_MS 500U
+#define CHECKPOINT_MS 800U /* leaves time to sign and to publish within the second */
 #define PURGE_MS      30000U
 
 struct dom_region *dom_store_at(const struct dom_store *store, dom_store_region region)

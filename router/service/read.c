@@ -49,15 +49,29 @@ static enum dom_code search(const struct dom_turn *turn, const struct dom_key *k
     return DOM_NOT_FOUND;
 }
 
+/* Whether the caller's own region can hold nothing of such a record: then it need not be asked. */
+static bool never_near(const struct dom_turn *turn, const struct dom_policy_placement *placement)
+{
+    return placement != NULL &&
+           dom_snapshot_held(turn->snapshot, placement, turn->caller.store_region) == 0;
+}
+
 enum dom_code dom_read_find(const struct dom_turn *turn, const struct dom_key *key,
                             struct dom_store_row *row, dom_store_region *regionp,
                             struct dom_error *err)
 {
+    const struct dom_policy_placement *placement = NULL;
     dom_store_region near = turn->caller.store_region;
     dom_store_set done = 0;
+    enum dom_code rc = DOM_NOT_FOUND;
 
+    if (key->home != DOM_POLICY_NONE) {
+        placement = dom_policy_place(turn->snapshot->policy, key->kind, key->home, turn->now_ms);
+    }
     *regionp = near;
-    enum dom_code rc = get_row(turn, near, key, row, err);
+    if (!never_near(turn, placement)) {
+        rc = get_row(turn, near, key, row, err);
+    }
     if (rc != DOM_NOT_FOUND) {
         return rc == DOM_OK && !home_matches(turn, key, row) ? DOM_NOT_FOUND : rc;
     }
@@ -67,8 +81,6 @@ enum dom_code dom_read_find(const struct dom_turn *turn, const struct dom_key *k
     if (key->home == DOM_POLICY_NONE) {
         return search(turn, key, done, row, regionp, err);
     }
-    const struct dom_policy_placement *placement =
-        dom_policy_place(turn->snapshot->policy, key->kind, key->home, turn->now_ms);
     if (placement == NULL || placement->lead == DOM_POLICY_NONE) {
         return DOM_NOT_FOUND;
     }

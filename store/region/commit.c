@@ -19,9 +19,10 @@
 #define BACKOFF_LAST_US   UINT64_C(5000000)
 #define PROBE_BYTES       (64U << 10)
 #define GATHER_GROUP_MIN 16U /* operations in the last group: below, nobody waits for company */
-#define GATHER_ENOUGH 128U
+#define GATHER_ENOUGH 200U
 #define GATHER_STEP_US 150U
-#define GATHER_US 1200U
+#define GATHER_PAUSES 3U /* steps without an arrival that end the wait */
+#define GATHER_US 3000U
 
 /* ---- the group ---------------------------------------------------------------------------- */
 
@@ -168,20 +169,22 @@ static void take_group(struct dom_region *region, struct dom_store_op **opsp)
 
 /* Under load, waits for company: every operation that joins shares the fsync, whose CPU (about
  * 0.1 ms here) is the largest single cost of an append. As long as more keep coming the wait goes
- * on, up to GATHER_US in all; a pause of GATHER_STEP_US ends it. Small groups never wait, so a
- * lone caller's latency is one fsync. The lock is held; nobody signals meanwhile. */
+ * on, up to GATHER_US in all. A pause ends it: a short one when the queue holds as many as the last
+ * group (in a closed loop that is everybody), else GATHER_PAUSES steps. Small groups never wait, so
+ * a lone caller's latency is one fsync. The lock is held; nobody signals meanwhile. */
 static void gather(struct dom_region *region)
 {
     if (region->last_group < GATHER_GROUP_MIN) {
         return;
     }
     uint64_t end = now_us() + GATHER_US;
-    for (uint64_t now = 0; now < end && region->num_queued < GATHER_ENOUGH && !region->stopping;
-         now = now_us()) {
+    unsigned pauses = 0;
+    while (now_us() < end && region->num_queued < GATHER_ENOUGH && !region->stopping) {
         size_t before = region->num_queued;
         struct timespec until = monotonic_at(now_us() + GATHER_STEP_US);
         (void)pthread_cond_timedwait(&region->wake, &region->lock, &until);
-        if (region->num_queued == before) {
+        pauses = region->num_queued == before ? pauses + 1 : 0;
+        if (pauses >= (region->num_queued >= region->last_group ? 1U : GATHER_PAUSES)) {
             return;
         }
     }
