@@ -70,7 +70,7 @@ struct dom_store_options {
     size_t block_cache_bytes;      /* shared by all regions; 0: 64 MiB */
     size_t write_buffer_bytes;     /* per region; 0: 8 MiB */
     uint64_t checkpoint_ms;        /* checkpoint this long after an entry, at most
-                                    * DOM_CHECKPOINT_DELAY_MS_MAX; 0: 500 */
+                                    * DOM_CHECKPOINT_DELAY_MS_MAX; 0: 800 */
     uint64_t purge_ms;             /* deleted bytes are physically gone after at most this;
                                     * 0: 30,000 */
     bool test_plain;               /* TEST ONLY: no encryption, no blind keys: the key is kind, 0,
