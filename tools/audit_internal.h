@@ -7,9 +7,9 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/note/note.h"
 #include "store/audit/checkpoint.h"
 #include "store/audit/export.h"
-#include "store/audit/note.h"
 
 #define DOM_AUDIT_KEYS_MAX 16U
 #define DOM_AUDIT_LOGS_MAX 16U

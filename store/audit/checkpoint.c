@@ -1,7 +1,7 @@
 #include "store/audit/checkpoint.h"
 
 #include "base/encode.h"
-#include "store/audit/note_internal.h"
+#include "base/note/note.h"
 
 bool dom_origin_valid(struct dom_slice origin)
 {

@@ -7,7 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
-#include "store/audit/note.h"
+#include "base/note/note.h"
 #include "store/audit/tree.h"
 
 #define DOM_CHECKPOINT_BYTES_MAX (64U << 10)

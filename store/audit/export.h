@@ -12,8 +12,8 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/note/note.h"
 #include "store/audit/export_format.h"
-#include "store/audit/note.h"
 #include "store/audit/scan.h"
 #include "store/audit/tiledir.h"
 

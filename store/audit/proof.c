@@ -1,8 +1,8 @@
 #include "store/audit/proof.h"
 
 #include "base/encode.h"
+#include "base/note/note.h"
 #include "store/audit/bundle.h"
-#include "store/audit/note_internal.h"
 
 #define HEADER        "c2sp.org/tlog-proof@v1"
 #define HASH_TEXT_LEN DOM_BASE64_LEN(DOM_HASH_SIZE)

@@ -10,8 +10,8 @@
 #define DOM_STORE_AUDIT_VERIFY_H
 
 #include "base/error.h"
+#include "base/note/note.h"
 #include "store/audit/checkpoint.h"
-#include "store/audit/note.h"
 #include "store/audit/tile.h"
 #include "store/audit/tree.h"
 

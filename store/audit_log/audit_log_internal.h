@@ -5,8 +5,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/note/note.h"
 #include "store/audit/checkpoint.h"
-#include "store/audit/note.h"
 #include "store/audit/tile.h"
 #include "store/audit/tiledir.h"
 #include "store/audit/tree.h"

@@ -2,7 +2,7 @@
 #include "store/crypto/sha256.h"
 
 #include "base/encode.h"
-#include "store/audit/note.h"
+#include "base/note/note.h"
 #include "store/audit/tile.h"
 #include "tests/store/audit/testing.h"
 

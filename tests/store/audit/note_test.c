@@ -1,4 +1,4 @@
-#include "store/audit/note.h"
+#include "base/note/note.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -13,8 +13,8 @@
 #include <jansson.h>
 
 #include "base/buffer.h"
+#include "base/note/note.h"
 #include "store/audit/event.h"
-#include "store/audit/note.h"
 #include "store/audit/tree.h"
 
 /* The folder of vectors from elsewhere (environment DOMICILE_SHARED, else ../shared beside the

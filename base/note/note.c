@@ -1,11 +1,11 @@
 /* Signed notes: splitting, checking, writing. */
-#include "store/audit/note.h"
+#include "base/note/note.h"
 
 #include <stdio.h>
 
 #include "base/assert.h"
 #include "base/encode.h"
-#include "store/audit/note_internal.h"
+#include "base/note/note_internal.h"
 
 /* An em dash and a space. */
 #define LINE_PREFIX "\xE2\x80\x94 "

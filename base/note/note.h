@@ -8,8 +8,8 @@
  * Thread contract: parsing any thread; a key or signer may be used by several threads at once
  * once it is initialised. Limits: DOM_NOTE_BYTES_MAX, DOM_NOTE_SIGNATURES_MAX.
  */
-#ifndef DOM_STORE_AUDIT_NOTE_H
-#define DOM_STORE_AUDIT_NOTE_H
+#ifndef DOM_BASE_NOTE_NOTE_H
+#define DOM_BASE_NOTE_NOTE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,6 +28,12 @@ enum dom_key_type {
     DOM_KEY_ED25519 = 0x01,
     DOM_KEY_COSIGNATURE = 0x04, /* timestamped, made by a witness over a checkpoint */
 };
+
+/* A name that a key may bear: see dom_note_key_init. */
+bool dom_note_name_valid(struct dom_slice name);
+/* Cuts the first line (without its newline) off `rest`. False when there is no newline. For texts
+ * that are read line by line. */
+bool dom_take_line(struct dom_slice *rest, struct dom_slice *line);
 
 /* A public key that somebody trusts. */
 struct dom_note_key {

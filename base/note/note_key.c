@@ -5,9 +5,8 @@
 
 #include "base/assert.h"
 #include "base/encode.h"
-#include "store/audit/note.h"
-#include "store/audit/note_internal.h"
-#include "store/crypto/sha256.h"
+#include "base/note/note.h"
+#include "base/note/note_internal.h"
 
 #define PRIVATE_PREFIX "PRIVATE+KEY+"
 #define TYPED_KEY_SIZE (1U + DOM_ED25519_KEY_SIZE)
@@ -42,15 +41,17 @@ bool dom_note_name_valid(struct dom_slice name)
 
 static uint32_t key_id(struct dom_slice name, enum dom_key_type type, const uint8_t *public_key)
 {
-    uint8_t head[2] = {'\n', (uint8_t)type};
-    uint8_t digest[DOM_SHA256_SIZE];
-    struct dom_sha256_stream stream;
+    uint8_t bytes[DOM_KEY_NAME_BYTES_MAX + 2 + DOM_ED25519_KEY_SIZE];
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    size_t len = name.len;
 
-    dom_sha256_init(&stream);
-    dom_sha256_update(&stream, name);
-    dom_sha256_update(&stream, dom_slice_of(head, sizeof(head)));
-    dom_sha256_update(&stream, dom_slice_of(public_key, DOM_ED25519_KEY_SIZE));
-    dom_sha256_final(&stream, digest);
+    DOM_ASSERT(name.len <= DOM_KEY_NAME_BYTES_MAX);
+    memcpy(bytes, name.data, name.len);
+    bytes[len++] = '\n';
+    bytes[len++] = (uint8_t)type;
+    memcpy(bytes + len, public_key, DOM_ED25519_KEY_SIZE);
+    len += DOM_ED25519_KEY_SIZE;
+    DOM_ASSERT(EVP_Digest(bytes, len, digest, NULL, EVP_sha256(), NULL) == 1);
     return dom_get_u32be(digest);
 }
 
