@@ -2,6 +2,7 @@
 
 #include "base/encode.h"
 #include "base/note/note.h"
+#include "store/audit/line_internal.h"
 
 bool dom_origin_valid(struct dom_slice origin)
 {
@@ -22,40 +23,21 @@ enum dom_code dom_checkpoint_encode(struct dom_slice origin, const struct dom_tr
     return out->failed ? DOM_FAIL(err, DOM_RESOURCE, "out of memory for a checkpoint") : DOM_OK;
 }
 
-/* Decimal, no sign, no leading zero. */
-static bool parse_size(struct dom_slice line, uint64_t *size)
-{
-    *size = 0;
-    if (line.len == 0 || (line.len > 1 && line.data[0] == '0')) {
-        return false;
-    }
-    for (size_t i = 0; i < line.len; i++) {
-        if (line.data[i] < '0' || line.data[i] > '9' ||
-            __builtin_mul_overflow(*size, UINT64_C(10), size) ||
-            __builtin_add_overflow(*size, (uint64_t)(line.data[i] - '0'), size)) {
-            return false;
-        }
-    }
-    return *size <= DOM_TREE_SIZE_MAX;
-}
-
 enum dom_code dom_checkpoint_parse(struct dom_checkpoint *checkpoint, struct dom_slice body,
                                    struct dom_error *err)
 {
     struct dom_slice line;
     struct dom_checkpoint found = {0};
-    size_t len = 0;
 
     memset(checkpoint, 0, sizeof(*checkpoint));
     if (!dom_take_line(&body, &found.origin) || !dom_origin_valid(found.origin)) {
         return DOM_FAIL(err, DOM_PARSE, "checkpoint: line 1 is no origin");
     }
-    if (!dom_take_line(&body, &line) || !parse_size(line, &found.head.size)) {
+    if (!dom_take_line(&body, &line) || !dom_line_decimal(line, &found.head.size) ||
+        found.head.size > DOM_TREE_SIZE_MAX) {
         return DOM_FAIL(err, DOM_PARSE, "checkpoint: line 2 is no tree size");
     }
-    if (!dom_take_line(&body, &line) || line.len != DOM_BASE64_LEN(DOM_HASH_SIZE) ||
-        !dom_base64_decode(found.head.root.bytes, DOM_HASH_SIZE, &len, line) ||
-        len != DOM_HASH_SIZE) {
+    if (!dom_take_line(&body, &line) || !dom_line_hash(line, &found.head.root)) {
         return DOM_FAIL(err, DOM_PARSE, "checkpoint: line 3 is no root hash");
     }
     found.extensions = body;

@@ -3,15 +3,15 @@
 #include "base/encode.h"
 #include "base/note/note.h"
 #include "store/audit/bundle.h"
+#include "store/audit/line_internal.h"
 
-#define HEADER        "c2sp.org/tlog-proof@v1"
-#define HASH_TEXT_LEN DOM_BASE64_LEN(DOM_HASH_SIZE)
+#define HEADER "c2sp.org/tlog-proof@v1"
 
 enum dom_code dom_proof_file_encode(struct dom_slice entry, uint64_t index,
                                     const struct dom_proof *proof, struct dom_slice checkpoint,
                                     struct dom_buffer *out, struct dom_error *err)
 {
-    char hash[HASH_TEXT_LEN + 1];
+    char hash[DOM_HASH_TEXT_LEN + 1];
 
     if (entry.len > DOM_BUNDLE_ENTRY_BYTES_MAX) {
         return DOM_FAIL(err, DOM_TOO_LARGE, "proof file: entry of %zu bytes", entry.len);
@@ -35,33 +35,6 @@ enum dom_code dom_proof_file_encode(struct dom_slice entry, uint64_t index,
     return out->failed ? DOM_FAIL(err, DOM_RESOURCE, "out of memory for a proof file") : DOM_OK;
 }
 
-static bool cut_prefix(struct dom_slice *line, const char *prefix)
-{
-    size_t len = strlen(prefix);
-
-    if (line->len < len || memcmp(line->data, prefix, len) != 0) {
-        return false;
-    }
-    *line = dom_slice_of(line->data + len, line->len - len);
-    return true;
-}
-
-static bool parse_index(struct dom_slice text, uint64_t *index)
-{
-    *index = 0;
-    if (text.len == 0 || (text.len > 1 && text.data[0] == '0')) {
-        return false;
-    }
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9' ||
-            __builtin_mul_overflow(*index, UINT64_C(10), index) ||
-            __builtin_add_overflow(*index, (uint64_t)(text.data[i] - '0'), index)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static enum dom_code parse_extra(struct dom_proof_file *file, struct dom_slice text,
                                  struct dom_error *err)
 {
@@ -83,7 +56,6 @@ static enum dom_code parse_hashes(struct dom_proof_file *file, struct dom_slice 
                                   struct dom_error *err)
 {
     struct dom_slice line;
-    size_t len = 0;
 
     for (;;) {
         if (!dom_take_line(rest, &line)) {
@@ -95,10 +67,7 @@ static enum dom_code parse_hashes(struct dom_proof_file *file, struct dom_slice 
         if (file->proof.num_hashes == DOM_PROOF_HASHES_MAX) {
             return DOM_FAIL(err, DOM_PARSE, "proof file: over %u hashes", DOM_PROOF_HASHES_MAX);
         }
-        if (line.len != HASH_TEXT_LEN ||
-            !dom_base64_decode(file->proof.hashes[file->proof.num_hashes].bytes, DOM_HASH_SIZE,
-                               &len, line) ||
-            len != DOM_HASH_SIZE) {
+        if (!dom_line_hash(line, &file->proof.hashes[file->proof.num_hashes])) {
             return DOM_FAIL(err, DOM_PARSE, "proof file: line %u is no hash",
                             file->proof.num_hashes + 1);
         }
@@ -118,13 +87,13 @@ static enum dom_code parse_lines(struct dom_proof_file *file, struct dom_slice r
     if (!dom_take_line(&rest, &line)) {
         return DOM_FAIL(err, DOM_PARSE, "proof file: it ends after line 1");
     }
-    if (cut_prefix(&line, "extra ")) {
+    if (dom_line_cut(&line, "extra ")) {
         rc = parse_extra(file, line, err);
         if (rc == DOM_OK && !dom_take_line(&rest, &line)) {
             rc = DOM_FAIL(err, DOM_PARSE, "proof file: it ends after extra");
         }
     }
-    if (rc == DOM_OK && (!cut_prefix(&line, "index ") || !parse_index(line, &file->index))) {
+    if (rc == DOM_OK && (!dom_line_cut(&line, "index ") || !dom_line_decimal(line, &file->index))) {
         rc = DOM_FAIL(err, DOM_PARSE, "proof file: \"index <n>\" is wanted");
     }
     if (rc == DOM_OK) {
