@@ -19,7 +19,8 @@ static const char s_help[] =
     "    domicile audit - check, export, prove, report and follow audit logs, offline\n"
     "\n"
     "SYNOPSIS\n"
-    "    domicile audit verify --log DIR [--key VKEY]... [--old CHECKPOINT] [--skew MS]\n"
+    "    domicile audit verify --log DIR [--key VKEY]... [--policy FILE] [--old CHECKPOINT]\n"
+    "        [--skew MS]\n"
     "    domicile audit export --log DIR [--format F] [--from TIME] [--to TIME]\n"
     "        [--where KEY=VALUE]... [--first N] [--end N] [--out FILE] [--resume-after N]\n"
     "        [--manifest FILE [--sign-key FILE]]\n"
@@ -30,7 +31,7 @@ static const char s_help[] =
     "    domicile audit gap --log DIR [--log DIR]... [--max-gap MS] [--from TIME] [--to TIME]\n"
     "    domicile audit consistency --old CHECKPOINT [--new CHECKPOINT] --log DIR\n"
     "    domicile audit prove --log DIR (--index N | --id UUID) [--out FILE]\n"
-    "    domicile audit check-proof FILE --key VKEY\n"
+    "    domicile audit check-proof FILE (--key VKEY | --policy FILE)\n"
     "    domicile audit tail --log DIR [-n N] [--where KEY=VALUE]... [--follow]\n"
     "\n"
     "DESCRIPTION\n"
@@ -66,6 +67,9 @@ static const char s_help_options[] =
     "    --key VKEY       a log's public key, name+id+base64; may be given several times.\n"
     "    --key-file FILE  such keys, one per line. Without any the key in DIR/vkey is used,\n"
     "                     which whoever changed the log could have changed too.\n"
+    "    --policy FILE    a trust policy (C2SP tlog-policy): logs, witnesses, and the quorum of\n"
+    "                     cosignatures without which verify and check-proof fail. Its logs'\n"
+    "                     keys are used as those of --key are.\n"
     "    --old FILE       a checkpoint of this log that was kept elsewhere.\n"
     "    --skew MS        how far entries' times may go backwards unreported; 60000.\n"
     "    --from, --to     times (2026-11-22 or 2026-11-22T10:00:00Z); --to is not included.\n"
@@ -152,6 +156,24 @@ static enum dom_code add_own_key(struct dom_audit_args *args, struct dom_error *
     return add_key_file(args, path, err);
 }
 
+enum dom_code dom_audit_take_policy(struct dom_audit_args *args, struct dom_error *err)
+{
+    struct dom_buffer vkey = {0};
+    enum dom_code rc = DOM_OK;
+
+    if (args->policy != NULL) {
+        rc = dom_quorum_read(&args->quorum, args->policy, err);
+    }
+    for (size_t i = 0; rc == DOM_OK && args->quorum != NULL && i < dom_quorum_num_logs(args->quorum);
+         i++) {
+        dom_buffer_clear(&vkey);
+        dom_note_key_format(dom_quorum_log(args->quorum, i), &vkey);
+        rc = add_key(args, dom_buffer_slice(&vkey), err);
+    }
+    dom_buffer_cleanup(&vkey);
+    return rc;
+}
+
 enum dom_code dom_audit_need_key(struct dom_audit_args *args, struct dom_error *err)
 {
     if (args->num_keys > 0) {
@@ -205,6 +227,7 @@ enum option_id {
     OPT_ID,
     OPT_FOLLOW,
     OPT_NEW,
+    OPT_POLICY,
     OPT_RESUME_AFTER,
     OPT_MAX_GAP,
     OPT_HELP,
@@ -229,6 +252,7 @@ static const struct option s_options[] = {
     {"id", required_argument, NULL, OPT_ID},
     {"follow", no_argument, NULL, OPT_FOLLOW},
     {"new", required_argument, NULL, OPT_NEW},
+    {"policy", required_argument, NULL, OPT_POLICY},
     {"resume-after", required_argument, NULL, OPT_RESUME_AFTER},
     {"max-gap", required_argument, NULL, OPT_MAX_GAP},
     {"help", no_argument, NULL, OPT_HELP},
@@ -278,11 +302,10 @@ static enum dom_code add_log(struct dom_audit_args *args, const char *dir, struc
 /* Options whose value is taken as it is. False when `option` is none of them. */
 static bool take_text(struct dom_audit_args *args, int option, const char *value)
 {
-    const char **places[] = {&args->old,      &args->new_checkpoint, &args->out,
-                             &args->manifest, &args->sign_key,       &args->id,
-                             &args->format};
-    static const int s_ids[] = {OPT_OLD,      OPT_NEW, OPT_OUT,   OPT_MANIFEST,
-                                OPT_SIGN_KEY, OPT_ID,  OPT_FORMAT};
+    const char **places[] = {&args->old,      &args->new_checkpoint, &args->out,    &args->manifest,
+                             &args->sign_key, &args->id,             &args->format, &args->policy};
+    static const int s_ids[] = {OPT_OLD,      OPT_NEW, OPT_OUT,    OPT_MANIFEST,
+                                OPT_SIGN_KEY, OPT_ID,  OPT_FORMAT, OPT_POLICY};
 
     for (size_t i = 0; i < DOM_ARRAY_LEN(s_ids); i++) {
         if (s_ids[i] == option) {
@@ -402,6 +425,10 @@ static const char *find_misuse(const struct dom_audit_args *args)
     if (strcmp(args->verb, "consistency") == 0 && args->old == NULL) {
         return "--old is wanted";
     }
+    if (args->policy != NULL && strcmp(args->verb, "verify") != 0 &&
+        strcmp(args->verb, "check-proof") != 0) {
+        return "--policy goes with verify and check-proof";
+    }
     if (is_check && (args->manifest == NULL || args->num_keys == 0)) {
         return "--manifest and --key are wanted: an export cannot vouch for itself";
     }
@@ -428,7 +455,8 @@ static enum dom_code check_args(struct dom_audit_args *args, const struct verb *
         return DOM_FAIL(err, DOM_USAGE, "there is an argument too many");
     }
     if (verb->file != NULL &&
-        (args->file == NULL || (verb->num_logs_min == 0 && args->num_keys + args->num_logs == 0))) {
+        (args->file == NULL || (verb->num_logs_min == 0 &&
+                                args->num_keys + args->num_logs == 0 && args->policy == NULL))) {
         return DOM_FAIL(err, DOM_USAGE, "%s%s wanted", verb->file,
                         verb->num_logs_min == 0 ? " and --key are" : " is");
     }
@@ -484,6 +512,7 @@ int dom_audit_command(int argc, char **argv)
         for (size_t k = 0; k < args.num_keys; k++) {
             dom_note_key_cleanup(&args.keys[k]);
         }
+        dom_quorum_destroy(args.quorum);
         return status;
     }
     (void)fprintf(stderr, "domicile audit: unknown verb \"%s\"; domicile audit --help lists them\n",

@@ -10,8 +10,9 @@
 #include "base/note/note.h"
 #include "store/audit/checkpoint.h"
 #include "store/audit/export.h"
+#include "store/audit/quorum.h"
 
-#define DOM_AUDIT_KEYS_MAX 16U
+#define DOM_AUDIT_KEYS_MAX (16U + DOM_QUORUM_LOGS_MAX) /* --key and a policy's logs */
 #define DOM_AUDIT_LOGS_MAX 16U
 
 struct dom_audit_args {
@@ -39,6 +40,8 @@ struct dom_audit_args {
     struct dom_export_filter filter;              /* --from, --to, --first, --end, --where */
     struct dom_note_key keys[DOM_AUDIT_KEYS_MAX]; /* --key, --key-file, or the log's own */
     size_t num_keys;
+    const char *policy;        /* --policy */
+    struct dom_quorum *quorum; /* what it says; NULL: none given */
     bool own_key; /* the key came from the log's own folder */
 };
 
@@ -47,6 +50,10 @@ int dom_audit_complain(const struct dom_audit_args *args, const struct dom_error
 
 /* Takes the log's own vkey when no key was given. Errors: IO, PARSE. */
 enum dom_code dom_audit_need_key(struct dom_audit_args *args, struct dom_error *err) DOM_MUST_USE;
+
+/* Reads --policy and takes its logs' keys. Errors: IO, PARSE. */
+enum dom_code dom_audit_take_policy(struct dom_audit_args *args,
+                                    struct dom_error *err) DOM_MUST_USE;
 
 /* Makes the i-th --log the one in use; adds its own vkey when no key was given. To be called for
  * each log in order. Errors: IO, PARSE. */

@@ -152,6 +152,20 @@ static void print_proven(const struct dom_audit_args *args, const struct dom_pro
                  (int)file->extra.len, (const char *)file->extra.data);
 }
 
+static enum dom_code need_quorum(const struct dom_quorum *quorum, struct dom_slice checkpoint,
+                                 struct dom_error *err)
+{
+    struct dom_quorum_result result;
+
+    enum dom_code rc = dom_quorum_judge(quorum, checkpoint, &result, err);
+    if (rc == DOM_OK && !result.met) {
+        rc = DOM_FAIL(err, DOM_UNAUTHENTICATED,
+                      "the quorum is not met: %u of the policy's %u witnesses cosigned",
+                      result.num_cosignatures, result.num_witnesses);
+    }
+    return rc;
+}
+
 int dom_audit_check_proof(struct dom_audit_args *args)
 {
     struct dom_proof_file file = {0};
@@ -162,7 +176,10 @@ int dom_audit_check_proof(struct dom_audit_args *args)
     struct dom_error err = {0};
     int status = DOM_EXIT_OK;
 
-    enum dom_code rc = dom_audit_need_key(args, &err);
+    enum dom_code rc = dom_audit_take_policy(args, &err);
+    if (rc == DOM_OK) {
+        rc = dom_audit_need_key(args, &err);
+    }
     if (rc == DOM_OK) {
         rc = dom_file_read(&bytes, args->file, DOM_PROOF_FILE_BYTES_MAX, &err);
     }
@@ -172,6 +189,9 @@ int dom_audit_check_proof(struct dom_audit_args *args)
     if (rc == DOM_OK) {
         rc = dom_proof_file_check(&file, dom_slice_of(NULL, 0), args->keys, args->num_keys,
                                   &checkpoint, &leaf, &err);
+    }
+    if (rc == DOM_OK && args->quorum != NULL) {
+        rc = need_quorum(args->quorum, file.checkpoint, &err);
     }
     if (rc == DOM_OK) {
         /* Nothing is printed as JSON that is not. */

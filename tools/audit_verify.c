@@ -5,6 +5,7 @@
 
 #include "base/encode.h"
 #include "base/file.h"
+#include "store/audit/tiledir.h"
 #include "store/audit/verify.h"
 #include "tools/audit_internal.h"
 #include "tools/command.h"
@@ -18,10 +19,18 @@ static void print_text(const struct dom_audit_args *args, const struct dom_verif
 
     dom_hex_encode(root, dom_hash_slice(&r->root));
     (void)printf("%s origin=%s size=%" PRIu64 " root=%s tiles %" PRIu64 "/%" PRIu64
-                 " bundles %" PRIu64 "/%" PRIu64 " entries %" PRIu64 "/%" PRIu64 "\n",
+                 " bundles %" PRIu64 "/%" PRIu64 " entries %" PRIu64 "/%" PRIu64,
                  sound ? "OK" : "TAMPERED", r->origin, r->head.size, root, r->num_tiles_good,
                  r->num_tiles, r->num_bundles_good, r->num_bundles, r->num_entries_good,
                  r->num_entries);
+    if (args->quorum != NULL) {
+        (void)printf(" cosignatures %u/%u quorum %s", r->quorum.num_cosignatures,
+                     r->quorum.num_witnesses, r->quorum.met ? "met" : "NOT met");
+        if (r->quorum.met && r->quorum_size != r->head.size) {
+            (void)printf(" at size %" PRIu64, r->quorum_size);
+        }
+    }
+    (void)putchar('\n');
     if (!sound && r->bad_index != DOM_VERIFY_NO_INDEX) {
         (void)printf("first: index %" PRIu64 ", file %s: %s\n", r->bad_index, r->bad_path, r->why);
     } else if (!sound) {
@@ -71,6 +80,12 @@ static void print_json(const struct dom_audit_args *args, const struct dom_verif
     (void)json_object_set_new(json, "findings", number(r->num_findings));
     (void)json_object_set_new(json, "backwards", number(r->num_backwards));
     (void)json_object_set_new(json, "files_beyond", json_boolean(r->files_beyond));
+    if (args->quorum != NULL) {
+        (void)json_object_set_new(json, "witnesses", json_integer(r->quorum.num_witnesses));
+        (void)json_object_set_new(json, "cosignatures", json_integer(r->quorum.num_cosignatures));
+        (void)json_object_set_new(json, "quorum", json_boolean(r->quorum.met));
+        (void)json_object_set_new(json, "quorum_size", number(r->quorum_size));
+    }
     if (r->old_checked) {
         (void)json_object_set_new(json, "old_size", number(r->old_size));
     }
@@ -110,11 +125,18 @@ int dom_audit_verify(struct dom_audit_args *args)
     struct dom_audit_progress progress;
     struct dom_verify_result result;
     struct dom_buffer old = {0};
+    struct dom_buffer cosigned = {0};
     struct dom_error err = {0};
     int status = DOM_EXIT_FAILED;
 
     dom_audit_progress_init(&progress);
-    enum dom_code rc = dom_audit_need_key(args, &err);
+    enum dom_code rc = dom_audit_take_policy(args, &err);
+    if (rc == DOM_OK) {
+        rc = dom_audit_need_key(args, &err);
+    }
+    if (rc == DOM_OK && args->quorum != NULL) {
+        rc = dom_tiledir_read_cosigned(args->log, &cosigned, &err);
+    }
     if (rc == DOM_OK && args->old != NULL) {
         rc = dom_file_read(&old, args->old, DOM_CHECKPOINT_BYTES_MAX, &err);
         if (rc == DOM_OK && old.len == 0) {
@@ -130,6 +152,8 @@ int dom_audit_verify(struct dom_audit_args *args)
                                          .keys = args->keys,
                                          .num_keys = args->num_keys,
                                          .old_checkpoint = dom_buffer_slice(&old),
+                                         .quorum = args->quorum,
+                                         .cosigned = dom_buffer_slice(&cosigned),
                                          .skew_ms = args->skew_ms,
                                          .progress = dom_audit_progress_show,
                                          .progress_arg = &progress};
@@ -147,5 +171,6 @@ int dom_audit_verify(struct dom_audit_args *args)
     status = rc == DOM_OK ? DOM_EXIT_OK : DOM_EXIT_FAILED;
 out:
     dom_buffer_cleanup(&old);
+    dom_buffer_cleanup(&cosigned);
     return status;
 }

@@ -1,6 +1,7 @@
 /* Reading a published log from its folder. */
 #include "store/audit/tiledir.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -114,16 +115,33 @@ enum dom_code dom_tiledir_read_bundle(const struct dom_tiledir *tiledir, uint64_
     return read_file(tiledir, tile, DOM_BUNDLE_BYTES_MAX, out, &full, path, err);
 }
 
-enum dom_code dom_tiledir_read_checkpoint(const char *dir, struct dom_buffer *out,
-                                          struct dom_error *err)
+/* A file right below the folder; `optional`: none is fine. */
+static enum dom_code read_note(const char *dir, const char *name, bool optional,
+                               struct dom_buffer *out, struct dom_error *err)
 {
     char path[PATH_MAX];
 
-    int len = snprintf(path, sizeof(path), "%s/checkpoint", dir);
+    int len = snprintf(path, sizeof(path), "%s/%s", dir, name);
     if (len < 0 || (size_t)len >= sizeof(path)) {
         return DOM_FAIL(err, DOM_INVALID, "%s: path too long", dir);
     }
+    dom_buffer_clear(out);
+    if (optional && access(path, F_OK) != 0 && errno == ENOENT) {
+        return DOM_OK;
+    }
     return dom_file_read(out, path, DOM_CHECKPOINT_BYTES_MAX, err);
+}
+
+enum dom_code dom_tiledir_read_checkpoint(const char *dir, struct dom_buffer *out,
+                                          struct dom_error *err)
+{
+    return read_note(dir, "checkpoint", false, out, err);
+}
+
+enum dom_code dom_tiledir_read_cosigned(const char *dir, struct dom_buffer *out,
+                                        struct dom_error *err)
+{
+    return read_note(dir, "checkpoint.cosigned", true, out, err);
 }
 
 static enum dom_code read_hashes(void *impl, int level, uint64_t first, unsigned count,

@@ -83,6 +83,10 @@ enum dom_code dom_tiledir_read_bundle(const struct dom_tiledir *tiledir, uint64_
 /* The checkpoint's bytes. Errors: IO, TOO_LARGE. */
 enum dom_code dom_tiledir_read_checkpoint(const char *dir, struct dom_buffer *out,
                                           struct dom_error *err) DOM_MUST_USE;
+/* <dir>/checkpoint.cosigned, the newest one with the cosignatures of outside witnesses; nothing
+ * when there is none. Errors: IO, TOO_LARGE. */
+enum dom_code dom_tiledir_read_cosigned(const char *dir, struct dom_buffer *out,
+                                        struct dom_error *err) DOM_MUST_USE;
 
 /* For proofs. The tiledir must outlive it. */
 struct dom_hash_reader dom_tiledir_reader(struct dom_tiledir *tiledir);

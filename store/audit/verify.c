@@ -11,6 +11,13 @@
 #include "store/audit/scan.h"
 #include "store/audit/tiledir.h"
 
+/* An earlier statement about this log, to be met on the way. */
+struct mark {
+    struct dom_tree_head head;
+    bool set;
+    bool reached;
+};
+
 /* Hashes of one level as the entries give them, until their tile is complete. */
 struct rebuilt {
     struct dom_hash hashes[DOM_TILE_WIDTH];
@@ -25,7 +32,9 @@ struct verifier {
     struct rebuilt levels[DOM_TILE_LEVELS];
     struct dom_buffer bundle;
     struct dom_buffer tile;
-    struct dom_tree_head old_head;
+    struct mark old;
+    struct mark cosigned;
+    bool newest_met; /* the newest checkpoint has its quorum */
     int64_t latest_ms;
 };
 
@@ -205,22 +214,28 @@ static unsigned read_bundle(struct verifier *v, uint64_t n, struct dom_hash *lea
     return count;
 }
 
-static void check_old_root(struct verifier *v)
+static void check_mark(struct verifier *v, struct mark *mark, const char *whose)
 {
     struct dom_hash root;
 
-    if (v->options->old_checkpoint.len == 0 || v->edge.size != v->old_head.size ||
-        v->result->old_checked) {
+    if (!mark->set || mark->reached || v->edge.size != mark->head.size) {
         return;
     }
     dom_edge_root(&v->edge, &root);
-    if (dom_hash_eq(&root, &v->old_head.root)) {
-        v->result->old_checked = true;
+    if (dom_hash_eq(&root, &mark->head.root)) {
+        mark->reached = true;
     } else {
+        mark->set = false;
         finding(v, DOM_VERIFY_NO_INDEX, "checkpoint",
-                "fork: the first %llu entries are not those of the earlier checkpoint",
-                (unsigned long long)v->old_head.size);
+                "fork: the first %llu entries are not those of %s",
+                (unsigned long long)mark->head.size, whose);
     }
+}
+
+static void check_marks(struct verifier *v)
+{
+    check_mark(v, &v->old, "the earlier checkpoint");
+    check_mark(v, &v->cosigned, "the checkpoint that the witnesses cosigned");
 }
 
 /* One bundle and its level-0 tile. False when the log cannot be followed any further. */
@@ -245,7 +260,7 @@ static bool verify_bundle(struct verifier *v, uint64_t n)
     compare_tile(v, 0, n, leaves, good);
     for (unsigned i = 0; i < width; i++) {
         v->result->num_entries_good += good[i] ? 1 : 0;
-        check_old_root(v);
+        check_marks(v);
         dom_edge_append(&v->edge, &leaves[i], &sink);
     }
     return true;
@@ -297,12 +312,62 @@ static void open_old_checkpoint(struct verifier *v)
     if (!dom_slice_eq_str(old.origin, v->result->origin)) {
         finding(v, DOM_VERIFY_NO_INDEX, "checkpoint", "the earlier checkpoint is another log's");
     }
-    v->old_head = old.head;
+    v->old = (struct mark){.head = old.head, .set = true};
     v->result->old_size = old.head.size;
     if (old.head.size > v->result->head.size) {
         finding(v, v->result->head.size, "checkpoint",
                 "rewind: size %llu, but an earlier checkpoint has size %llu",
                 (unsigned long long)v->result->head.size, (unsigned long long)old.head.size);
+    }
+}
+
+/* ---- witnesses ------------------------------------------------------------------------------ */
+
+/* The newest checkpoint needs its quorum, or an older one that is the beginning of this log. */
+static void open_cosigned(struct verifier *v, struct dom_slice newest)
+{
+    const struct dom_verify_options *o = v->options;
+    struct dom_verify_result *r = v->result;
+    struct dom_quorum_result older;
+    struct dom_checkpoint checkpoint;
+    struct dom_error why;
+
+    if (o->quorum == NULL) {
+        return;
+    }
+    if (dom_quorum_judge(o->quorum, newest, &r->quorum, &why) != DOM_OK) {
+        finding(v, DOM_VERIFY_NO_INDEX, "checkpoint", "%s", why.message);
+        return;
+    }
+    v->newest_met = r->quorum.met;
+    if (v->newest_met || o->cosigned.len == 0) {
+        return;
+    }
+    if (dom_checkpoint_open(&checkpoint, o->cosigned, o->keys, o->num_keys, NULL, &why) != DOM_OK ||
+        dom_quorum_judge(o->quorum, o->cosigned, &older, &why) != DOM_OK) {
+        finding(v, DOM_VERIFY_NO_INDEX, "checkpoint.cosigned", "%s", why.message);
+        return;
+    }
+    if (older.met && dom_slice_eq_str(checkpoint.origin, r->origin)) {
+        r->quorum = older;
+        v->cosigned = (struct mark){.head = checkpoint.head, .set = true};
+    }
+}
+
+static void check_quorum(struct verifier *v)
+{
+    struct dom_verify_result *r = v->result;
+
+    if (v->options->quorum == NULL) {
+        return;
+    }
+    r->quorum.met = v->newest_met || v->cosigned.reached;
+    r->quorum_size = v->newest_met ? r->head.size : v->cosigned.head.size;
+    if (!r->quorum.met) {
+        r->quorum_size = 0;
+        finding(v, DOM_VERIFY_NO_INDEX, "checkpoint",
+                "the quorum is not met: %u of the policy's %u witnesses cosigned",
+                r->quorum.num_cosignatures, r->quorum.num_witnesses);
     }
 }
 
@@ -348,7 +413,8 @@ static void verify_files(struct verifier *v)
         }
     }
     compare_right_edge(v);
-    check_old_root(v);
+    check_marks(v);
+    v->result->old_checked = v->old.reached;
     dom_edge_root(&v->edge, &r->root);
     if (!dom_hash_eq(&r->root, &r->head.root)) {
         finding(v, DOM_VERIFY_NO_INDEX, "checkpoint", "its root is not that of the %llu entries",
@@ -375,11 +441,13 @@ static enum dom_code verify_all(struct verifier *v, struct dom_error *err)
     }
     if (rc == DOM_OK) {
         open_old_checkpoint(v);
+        open_cosigned(v, bytes);
         r->num_entries = r->head.size;
         r->num_bundles = dom_tile_bundle_count(r->head.size);
         r->num_tiles = dom_tile_count(r->head.size);
         r->files_beyond = has_files_beyond(v);
         verify_files(v);
+        check_quorum(v);
         if (r->num_findings > 0) {
             rc = r->bad_index == DOM_VERIFY_NO_INDEX
                      ? DOM_FAIL(err, DOM_TAMPERED, "%s: %s", r->bad_path, r->why)

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/note/note.h"
 #include "store/audit/checkpoint.h"
+#include "store/audit/quorum.h"
 #include "store/audit/tile.h"
 #include "store/audit/tree.h"
 
@@ -23,8 +24,11 @@ struct dom_verify_options {
     size_t num_keys;
     struct dom_slice checkpoint;     /* signed note to verify against; empty: the folder's */
     struct dom_slice old_checkpoint; /* signed note kept from earlier; empty: none */
-    int64_t skew_ms;                 /* how far times may go backwards unreported */
-    bool opaque_entries;             /* entries are not our JSON: only hash them */
+    const struct dom_quorum *quorum; /* who must have cosigned; NULL: nobody is asked about */
+    struct dom_slice cosigned; /* an older note with more cosignatures (<dir>/checkpoint.cosigned);
+                                * empty: none. It may meet the quorum where the newest does not */
+    int64_t skew_ms;           /* how far times may go backwards unreported */
+    bool opaque_entries;       /* entries are not our JSON: only hash them */
     void (*progress)(void *arg, uint64_t done, uint64_t total); /* per bundle; may be NULL */
     void *progress_arg;
 };
@@ -42,6 +46,9 @@ struct dom_verify_result {
     uint64_t bad_index;                /* of the first finding, or DOM_VERIFY_NO_INDEX */
     char bad_path[DOM_TILE_PATH_SIZE]; /* file of the first finding, below the folder */
     char why[256];                     /* what is wrong there */
+
+    struct dom_quorum_result quorum; /* of the newest checkpoint, or of `cosigned` if that is it */
+    uint64_t quorum_size;            /* entries that the quorum vouches for; 0: not met */
 
     bool old_checked; /* an earlier checkpoint was given and is a prefix of this log */
     uint64_t old_size;
