@@ -261,6 +261,43 @@ static const char *why_not(const struct dom_policy *policy, const struct dom_rul
                                                                          : "basis not in force";
 }
 
+/* What a matching rule did: "decides" with its classes, or who decides in its place. */
+static void json_result(const struct dom_policy *policy, size_t rule_id,
+                        const struct dom_policy_request *request,
+                        const struct dom_policy_cell *cell, struct dom_buffer *out)
+{
+    const struct dom_rule *rule = &policy->model.rules[rule_id];
+    const char *why = why_not(policy, rule, request);
+    dom_policy_set touched = rule->classes & request->classes;
+    const char *separator = "";
+
+    dom_buffer_append_str(out, "\"result\": \"");
+    if (strcmp(why, "matches") != 0) {
+        dom_buffer_printf(out, "%s\"}", why);
+        return;
+    }
+    dom_policy_set decided = 0;
+    for (dom_policy_set left = touched; left != 0; left &= left - 1) {
+        dom_policy_id c = (dom_policy_id)__builtin_ctzll(left);
+        decided |= cell->rule[c] == (dom_policy_id)rule_id ? dom_set_of(c) : 0;
+    }
+    if (decided == 0) {
+        dom_policy_id other = cell->rule[__builtin_ctzll(touched)];
+        dom_buffer_printf(out, "matches, but %s decides\", \"decided_by\": ",
+                          policy->model.rules[other].permit ? "another permit" : "a forbid");
+        dom_json_string(out, dom_policy_rule_name(policy, other));
+        dom_buffer_append_char(out, '}');
+        return;
+    }
+    dom_buffer_append_str(out, "decides\", \"classes\": [");
+    for (dom_policy_set left = decided; left != 0; left &= left - 1) {
+        dom_buffer_append_str(out, separator);
+        dom_json_string(out, dom_policy_class_name(policy, (dom_policy_id)__builtin_ctzll(left)));
+        separator = ", ";
+    }
+    dom_buffer_append_str(out, "]}");
+}
+
 static void json_pair(struct dom_buffer *out, const char *key, const char *value, const char *end)
 {
     dom_json_string(out, key);
@@ -335,7 +372,7 @@ void dom_policy_explain_json(const struct dom_policy *policy,
         json_pair(out, "id", rule->id, ", ");
         dom_buffer_printf(out, "\"line\": %u, ", rule->node->value_at.line);
         json_pair(out, "effect", rule->permit ? "permit" : "forbid", ", ");
-        json_pair(out, "result", why_not(policy, rule, request), "}");
+        json_result(policy, i, request, decision.cell, out);
     }
     dom_buffer_append_str(out, "]}\n");
 }

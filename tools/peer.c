@@ -246,6 +246,26 @@ static void print_bad_request(ProtobufCBinaryData value)
     }
 }
 
+/* The lines of the explanation, each set in. */
+static void print_explanation(ProtobufCBinaryData value)
+{
+    Google__Rpc__LocalizedMessage *told =
+        google__rpc__localized_message__unpack(NULL, value.len, value.data);
+
+    if (told == NULL) {
+        return;
+    }
+    struct dom_slice rest = dom_slice_of(told->message.data, told->message.len);
+    while (rest.len > 0) {
+        const uint8_t *end = memchr(rest.data, '\n', rest.len);
+        size_t len = end == NULL ? rest.len : (size_t)(end - rest.data);
+        (void)fprintf(stderr, "  %.*s\n", (int)len, (const char *)rest.data);
+        len += end == NULL ? 0U : 1U;
+        rest = dom_slice_of(rest.data + len, rest.len - len);
+    }
+    google__rpc__localized_message__free_unpacked(told, NULL);
+}
+
 static bool type_is(ProtobufCBinaryData url, const char *name)
 {
     size_t len = strlen(name);
@@ -274,6 +294,8 @@ int dom_peer_failed(const struct dom_peer *peer, const char *verb, struct dom_rp
             print_info(status->details[i]->value);
         } else if (type_is(status->details[i]->type_url, "google.rpc.BadRequest")) {
             print_bad_request(status->details[i]->value);
+        } else if (type_is(status->details[i]->type_url, "google.rpc.LocalizedMessage")) {
+            print_explanation(status->details[i]->value);
         }
     }
     if (status != NULL) {

@@ -22,6 +22,7 @@ static const char s_help[] =
     "    domicile policy check --explain CODE\n"
     "    domicile policy explain FILE --op OP --service S --purpose P --kind K --home CC\n"
     "        --caller REGION [--serves REGION] [--date DATE] [--fields A,B] [--format text|json]\n"
+    "    domicile policy explain --event FILE|- [--policy FILE]... [--policies DIR]\n"
     "    domicile policy test FILE_test.cfg... [--format text|json|tap] [--coverage]\n"
     "    domicile policy where FILE [--kind K] [--home CC] [--date DATE] [--format text|json]\n"
     "    domicile policy diff OLD NEW [--no-new-access] [--format text|json]\n"
@@ -30,7 +31,7 @@ static const char s_help[] =
     "\n"
     "DESCRIPTION\n"
     "    check    reads the file as the router would and prints every finding with its place.\n"
-    "    explain  decides one request and says why, in six lines.\n"
+    "    explain  decides one request, or one entry of a log again, and says why in six lines.\n"
     "    test     runs the cases of test files and prints those that fail.\n"
     "    where    says where each class of each home's data may lie.\n"
     "    diff     says exactly what a new policy decides otherwise.\n"
@@ -64,30 +65,6 @@ static const char s_check_help[] =
     "EXIT STATUS\n"
     "    0 no errors; 1 errors; 3 usage.\n";
 
-static const char s_explain_help[] =
-    "NAME\n"
-    "    domicile policy explain - say what a policy decides on one request, and why\n"
-    "\n"
-    "SYNOPSIS\n"
-    "    domicile policy explain FILE --op OP --service S --purpose P --kind K --home CC\n"
-    "        --caller REGION [--serves REGION] [--date DATE] [--fields A,B] [--format text|json]\n"
-    "\n"
-    "OPTIONS\n"
-    "    --op OP          read, list, write or delete.\n"
-    "    --service S      who asks.\n"
-    "    --purpose P      what for; without one nothing crosses a border.\n"
-    "    --kind K         which kind of record.\n"
-    "    --home CC        the record's home country, ISO 3166-1 alpha-2.\n"
-    "    --caller REGION  the caller's region (or a country code).\n"
-    "    --serves REGION  the region that answers; the home region unless given.\n"
-    "    --date DATE      2026-11-22 or 2026-11-22T10:00:00Z; now unless given.\n"
-    "    --fields A,B     the fields asked for; all that the kind declares unless given.\n"
-    "    --format F       text (six lines) or json (with every rule considered).\n"
-    "    --help           prints this text.\n"
-    "\n"
-    "EXIT STATUS\n"
-    "    0 explained (also a denial); 1 the policy has errors; 3 usage.\n";
-
 static const char s_test_help[] =
     "NAME\n"
     "    domicile policy test - run the cases of policy test files\n"
@@ -116,24 +93,8 @@ struct arguments {
     bool sarif; /* the format is offered */
     bool help;
     bool bad;
-    const char *op;
-    const char *service;
-    const char *purpose;
-    const char *kind;
-    const char *home;
-    const char *caller;
-    const char *serves;
-    const char *date;
-    const char *fields;
     const char *code;
 };
-
-static int usage(const char *message, const char *what)
-{
-    (void)fprintf(stderr, "domicile policy: %s%s%s; --help tells more\n", message,
-                  what[0] == '\0' ? "" : " ", what);
-    return DOM_EXIT_USAGE;
-}
 
 static bool take_format(struct arguments *arguments, const char *text, bool tap_allowed)
 {
@@ -146,7 +107,7 @@ static bool take_format(struct arguments *arguments, const char *text, bool tap_
     } else if (strcmp(text, "sarif") == 0 && arguments->sarif) {
         arguments->format = FORMAT_SARIF;
     } else {
-        (void)usage("unknown format", text);
+        (void)dom_policy_usage("unknown format", text);
         return false;
     }
     return true;
@@ -156,10 +117,6 @@ static bool take_format(struct arguments *arguments, const char *text, bool tap_
 static void take_arguments(struct arguments *arguments, int argc, char **argv,
                            const struct option *options, bool tap_allowed)
 {
-    const char **texts[] = {&arguments->op,     &arguments->service, &arguments->purpose,
-                            &arguments->kind,   &arguments->home,    &arguments->caller,
-                            &arguments->serves, &arguments->date,    &arguments->fields,
-                            &arguments->code};
     bool sarif = arguments->sarif;
 
     memset(arguments, 0, sizeof(*arguments));
@@ -176,8 +133,8 @@ static void take_arguments(struct arguments *arguments, int argc, char **argv,
             arguments->bad = arguments->bad || !take_format(arguments, optarg, tap_allowed);
         } else if (found == 'c') {
             arguments->coverage = true;
-        } else if (found >= 256 && found < 256 + (int)DOM_ARRAY_LEN(texts)) {
-            *texts[found - 256] = optarg;
+        } else if (found == 'e') {
+            arguments->code = optarg;
         } else {
             arguments->bad = true;
         }
@@ -206,7 +163,7 @@ static void print_findings(const struct dom_findings *findings, const char *path
 }
 
 /* Loads the file and prints its findings. *policyp may be NULL. False when it has errors. */
-static bool load(struct dom_policy **policyp, const char *path, enum format format, bool quiet)
+static bool load(struct dom_policy **policyp, const char *path, enum format format)
 {
     struct dom_policy_load_options options = {.name = path};
     struct dom_findings findings = {0};
@@ -222,16 +179,16 @@ static bool load(struct dom_policy **policyp, const char *path, enum format form
     }
     if (rc != DOM_OK && findings.num_items == 0) {
         (void)fprintf(stderr, "domicile policy: %s\n", err.message);
-    } else if (rc != DOM_OK || !quiet) {
+    } else {
         print_findings(&findings, path, dom_buffer_slice(&text), format);
     }
-    if (!quiet && format == FORMAT_TEXT && rc == DOM_OK) {
+    if (format == FORMAT_TEXT && rc == DOM_OK) {
         const struct dom_policy_info *info = dom_policy_info(*policyp);
         (void)printf("%s: %s version %lld, %zu rules, %zu placement entries: no errors, %zu "
                      "other findings\n",
                      path, info->name, (long long)info->version, info->num_rules,
                      info->num_placements, findings.num_items);
-    } else if (!quiet && format == FORMAT_TEXT && findings.num_items > 0) {
+    } else if (format == FORMAT_TEXT && findings.num_items > 0) {
         (void)printf("%s: %zu errors, %zu other findings\n", path,
                      dom_findings_count(&findings, DOM_FINDING_ERROR),
                      findings.num_items - dom_findings_count(&findings, DOM_FINDING_ERROR));
@@ -249,7 +206,7 @@ static int explain_code(const char *code)
     bool known = dom_finding_explain(code, &out);
     print(&out);
     dom_buffer_cleanup(&out);
-    return known ? DOM_EXIT_OK : usage("no such code:", code);
+    return known ? DOM_EXIT_OK : dom_policy_usage("no such code:", code);
 }
 
 /* Adds one file's findings to the log. False when the file has errors. */
@@ -298,7 +255,7 @@ static int check(int argc, char **argv)
 {
     static const struct option options[] = {{"format", required_argument, NULL, 'f'},
                                             {"help", no_argument, NULL, 'h'},
-                                            {"explain", required_argument, NULL, 265},
+                                            {"explain", required_argument, NULL, 'e'},
                                             {0}};
     struct arguments arguments = {.sarif = true};
     bool clean = true;
@@ -313,7 +270,7 @@ static int check(int argc, char **argv)
     }
     if (arguments.bad || arguments.code != NULL || optind >= argc) {
         return arguments.bad ? DOM_EXIT_USAGE
-                             : usage(arguments.code == NULL ? "check needs a file"
+                             : dom_policy_usage(arguments.code == NULL ? "check needs a file"
                                                             : "--explain takes no file",
                                      "");
     }
@@ -322,129 +279,10 @@ static int check(int argc, char **argv)
     }
     for (int i = optind; i < argc; i++) {
         struct dom_policy *policy = NULL;
-        clean = load(&policy, argv[i], arguments.format, false) && clean;
+        clean = load(&policy, argv[i], arguments.format) && clean;
         dom_policy_unref(policy);
     }
     return clean ? DOM_EXIT_OK : DOM_EXIT_FAILED;
-}
-
-static dom_policy_id place_country(const struct dom_policy *policy, const char *name)
-{
-    dom_policy_id region = dom_policy_find_region(policy, dom_slice_str(name));
-
-    return region != DOM_POLICY_NONE ? dom_policy_region_country(policy, region)
-                                     : dom_policy_find_country(policy, dom_slice_str(name));
-}
-
-static dom_policy_set field_classes(const struct dom_policy *policy, dom_policy_id kind,
-                                    const char *fields)
-{
-    dom_policy_set classes = 0;
-    dom_policy_id data_class = DOM_POLICY_NONE;
-
-    if (fields == NULL) {
-        return dom_policy_kind_classes(policy, kind);
-    }
-    while (*fields != '\0') {
-        size_t len = strcspn(fields, ",");
-        if (len > 0) {
-            (void)dom_policy_field_class(policy, kind, dom_slice_of(fields, len), &data_class);
-            classes |= (dom_policy_set)1 << data_class;
-        }
-        fields += len + (fields[len] == ',' ? 1U : 0U);
-    }
-    return classes;
-}
-
-static bool fill_request(const struct dom_policy *policy, const struct arguments *arguments,
-                         struct dom_policy_request *request)
-{
-    dom_policy_id serves = DOM_POLICY_NONE;
-
-    memset(request, 0, sizeof(*request));
-    request->time_ms = dom_clock_wall_ms(dom_clock_system());
-    if (!dom_policy_op_parse(dom_slice_str(arguments->op), &request->op) ||
-        request->op == DOM_OP_STORE) {
-        (void)usage("--op is one of read, list, write, delete, not", arguments->op);
-        return false;
-    }
-    if (arguments->date != NULL &&
-        !dom_time_parse(dom_slice_str(arguments->date), true, &request->time_ms)) {
-        (void)usage("--date is no date:", arguments->date);
-        return false;
-    }
-    request->service = dom_policy_find_service(policy, dom_slice_str(arguments->service));
-    request->purpose = arguments->purpose == NULL
-                           ? DOM_POLICY_NONE
-                           : dom_policy_find_purpose(policy, dom_slice_str(arguments->purpose));
-    request->kind = dom_policy_find_kind(policy, dom_slice_str(arguments->kind));
-    request->home = dom_policy_find_country(policy, dom_slice_str(arguments->home));
-    request->caller = place_country(policy, arguments->caller);
-    request->classes = field_classes(policy, request->kind, arguments->fields);
-    serves = request->home;
-    const struct dom_policy_placement *place =
-        dom_policy_place(policy, request->kind, request->home, request->time_ms);
-    if (arguments->serves != NULL) {
-        serves = place_country(policy, arguments->serves);
-        if (serves == DOM_POLICY_NONE) {
-            (void)usage("--serves is no region of this policy:", arguments->serves);
-            return false;
-        }
-    } else if (place != NULL && place->lead != DOM_POLICY_NONE) {
-        serves = dom_policy_region_country(policy, place->lead);
-    }
-    request->crosses = serves == DOM_POLICY_NONE || request->caller == DOM_POLICY_NONE ||
-                       dom_policy_country_jurisdiction(policy, serves) !=
-                           dom_policy_country_jurisdiction(policy, request->caller);
-    return true;
-}
-
-static int explain(int argc, char **argv)
-{
-    static const struct option options[] = {
-        {"format", required_argument, NULL, 'f'},  {"help", no_argument, NULL, 'h'},
-        {"op", required_argument, NULL, 256},      {"service", required_argument, NULL, 257},
-        {"purpose", required_argument, NULL, 258}, {"kind", required_argument, NULL, 259},
-        {"home", required_argument, NULL, 260},    {"caller", required_argument, NULL, 261},
-        {"serves", required_argument, NULL, 262},  {"date", required_argument, NULL, 263},
-        {"fields", required_argument, NULL, 264},  {0}};
-    struct arguments arguments = {.sarif = false};
-    struct dom_policy *policy = NULL;
-    struct dom_policy_request request;
-    struct dom_buffer out;
-
-    take_arguments(&arguments, argc, argv, options, false);
-    if (arguments.help) {
-        (void)fputs(s_explain_help, stdout);
-        return DOM_EXIT_OK;
-    }
-    if (arguments.bad) {
-        return DOM_EXIT_USAGE;
-    }
-    if (optind + 1 != argc) {
-        return usage("explain needs one file", "");
-    }
-    if (arguments.op == NULL || arguments.service == NULL || arguments.kind == NULL ||
-        arguments.home == NULL || arguments.caller == NULL) {
-        return usage("explain needs --op, --service, --kind, --home and --caller", "");
-    }
-    if (!load(&policy, argv[optind], FORMAT_TEXT, true)) {
-        return DOM_EXIT_FAILED;
-    }
-    if (!fill_request(policy, &arguments, &request)) {
-        dom_policy_unref(policy);
-        return DOM_EXIT_USAGE;
-    }
-    dom_buffer_init(&out, 0);
-    if (arguments.format == FORMAT_JSON) {
-        dom_policy_explain_json(policy, &request, &out);
-    } else {
-        dom_policy_explain(policy, &request, &out);
-    }
-    print(&out);
-    dom_buffer_cleanup(&out);
-    dom_policy_unref(policy);
-    return DOM_EXIT_OK;
 }
 
 /* Runs one test file; false when it did not run or a case failed. */
@@ -499,7 +337,7 @@ static int test(int argc, char **argv)
         return DOM_EXIT_OK;
     }
     if (arguments.bad || optind >= argc) {
-        return arguments.bad ? DOM_EXIT_USAGE : usage("test needs a test file", "");
+        return arguments.bad ? DOM_EXIT_USAGE : dom_policy_usage("test needs a test file", "");
     }
     for (int i = optind; i < argc; i++) {
         passed = test_file(argv[i], &arguments) && passed;
@@ -514,7 +352,7 @@ int dom_policy_command(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } verbs[] = {
         {"check", check},
-        {"explain", explain},
+        {"explain", dom_policy_explain_verb},
         {"test", test},
         {"where", dom_policy_where},
         {"diff", dom_policy_diff_verb},
@@ -523,7 +361,7 @@ int dom_policy_command(int argc, char **argv)
     };
 
     if (argc < 2) {
-        return usage("needs a verb: check, explain, test, where, diff, fmt or docs", "");
+        return dom_policy_usage("needs a verb: check, explain, test, where, diff, fmt or docs", "");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         (void)fputs(s_help, stdout);
@@ -534,5 +372,5 @@ int dom_policy_command(int argc, char **argv)
             return verbs[i].run(argc - 1, argv + 1);
         }
     }
-    return usage("unknown verb", argv[1]);
+    return dom_policy_usage("unknown verb", argv[1]);
 }

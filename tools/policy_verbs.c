@@ -1,7 +1,9 @@
 /* What the verbs of `domicile policy` share. */
 #include "tools/policy_verbs.h"
 
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -38,6 +40,16 @@ bool dom_policy_read(struct dom_policy **policyp, const char *path)
     dom_buffer_cleanup(&out);
     dom_buffer_cleanup(&text);
     return rc == DOM_OK;
+}
+
+void dom_policy_put_json_text(struct dom_buffer *out, const char *text)
+{
+    json_t *value = json_string(text);
+    char *dumped = value == NULL ? NULL : json_dumps(value, JSON_ENCODE_ANY);
+
+    dom_buffer_append_str(out, dumped == NULL ? "\"\"" : dumped);
+    free(dumped);
+    json_decref(value);
 }
 
 bool dom_policy_print(const struct dom_buffer *out)

@@ -222,6 +222,7 @@ struct dom_rpc_failure {
     size_t num_pairs;
     const char *field;                /* BadRequest.FieldViolation.field, NULL: none */
     uint64_t retry_after_ms;          /* RetryInfo, 0: none */
+    const char *explanation;          /* LocalizedMessage; NULL: none; left out when it does not fit */
 };
 void dom_rpc_call_fail(struct dom_rpc_call *call, const struct dom_rpc_failure *failure);
 

@@ -9,7 +9,7 @@
  * byte of it is escaped, that stays below the 8 KB of metadata that peers accept by default. */
 #define DETAILS_BYTES_MAX 4096U
 #define PAIRS_MAX 32U
-#define ANY_MAX 3
+#define ANY_MAX 4
 #define TYPE_PREFIX "type.googleapis.com/google.rpc."
 
 static ProtobufCBinaryData binary(const char *text)
@@ -96,13 +96,27 @@ static bool pack_retry(struct dom_arena *arena, Google__Protobuf__Any *any, uint
     return pack_any(arena, any, TYPE_PREFIX "RetryInfo", &retry.base);
 }
 
+static bool pack_explanation(struct dom_arena *arena, Google__Protobuf__Any *any,
+                             const char *explanation)
+{
+    Google__Rpc__LocalizedMessage told = GOOGLE__RPC__LOCALIZED_MESSAGE__INIT;
+    char *text = clean_text(arena, dom_slice_str(explanation));
+
+    if (text == NULL) {
+        return false;
+    }
+    told.locale = binary("en-US");
+    told.message = binary(text);
+    return pack_any(arena, any, TYPE_PREFIX "LocalizedMessage", &told.base);
+}
+
 /* False when it does not fit. */
 static bool pack_status(struct dom_arena *arena, const struct dom_rpc_failure *failure,
                         size_t num_pairs, grpc_slice *out)
 {
     Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
     Google__Protobuf__Any any[ANY_MAX];
-    Google__Protobuf__Any *list[ANY_MAX] = {&any[0], &any[1], &any[2]};
+    Google__Protobuf__Any *list[ANY_MAX] = {&any[0], &any[1], &any[2], &any[3]};
     char *message = clean_text(arena, dom_slice_str(failure->message));
     size_t n = 0;
 
@@ -113,6 +127,9 @@ static bool pack_status(struct dom_arena *arena, const struct dom_rpc_failure *f
         return false;
     }
     if (failure->retry_after_ms > 0 && !pack_retry(arena, &any[n++], failure->retry_after_ms)) {
+        return false;
+    }
+    if (failure->explanation != NULL && !pack_explanation(arena, &any[n++], failure->explanation)) {
         return false;
     }
     status.code = dom_code_grpc_status(failure->code);
@@ -156,9 +173,14 @@ grpc_slice dom_rpc_status_details(const struct dom_rpc_failure *failure)
     cut.message = message;
     dom_arena_init(&arena, first, sizeof(first), 8 * DETAILS_BYTES_MAX);
     size_t num_pairs = failure->num_pairs > PAIRS_MAX ? PAIRS_MAX : failure->num_pairs;
-    /* Too large: fewer pairs, then none, then a bare message; the reason always gets through. */
+    /* Too large: no explanation, fewer pairs, then none, then a bare message; the reason always
+     * gets through. */
     while (!pack_status(&arena, &cut, num_pairs, &out)) {
         dom_arena_reset(&arena);
+        if (cut.explanation != NULL) {
+            cut.explanation = NULL;
+            continue;
+        }
         if (num_pairs == 0) {
             cut.field = NULL;
             cut.message = "";

@@ -211,6 +211,21 @@ static bool may_ask_at_home(const struct plan *plan)
     return local.decision.reason != DOM_SERVICE_DENIED;
 }
 
+/* Which of the classes that were asked for the record has, and where, is known only to those who
+ * may read it. Where all of them would be denied, the denial is told as it would be of a record that
+ * is not there (see absent); the entry says what was decided. */
+static void tell_as_asked(struct plan *plan)
+{
+    struct dom_access decided = plan->result->access;
+
+    decide(plan, plan->mask.classes, dom_turn_log_region(plan->turn, plan->placement));
+    if (plan->result->access.decision.effect == DOM_EFFECT_DENY) {
+        plan->result->code = plan->result->access.decision.reason;
+    } else {
+        plan->result->access = decided;
+    }
+}
+
 /* The border stays closed: says so in the log of the region that would have given. */
 static void deny(struct plan *plan)
 {
@@ -219,14 +234,15 @@ static void deny(struct plan *plan)
 
     result->code = result->access.decision.reason;
     DOM_ASSERT(result->code != DOM_OK);
-    if (result->refusal.error.code == DOM_OK) {
-        refuse_by_decision(plan);
-    }
     result->hidden = plan->key->home == DOM_POLICY_NONE &&
                      dom_policy_info(policy)->hide_existence;
     if (result->access.request.crosses && result->access.served != DOM_STORE_NO_REGION &&
         !make_entry(plan, plan->mask.names, plan->mask.num_names, 0, 0)) {
         return;
+    }
+    if (result->code != DOM_LIMIT_REACHED) {
+        tell_as_asked(plan);
+        refuse_by_decision(plan);
     }
     if (result->hidden && result->code == DOM_SERVICE_DENIED && !may_ask_at_home(plan)) {
         tell_service(plan); /* as of a record that is not there: neither says which */

@@ -109,15 +109,49 @@ static struct dom_slice text(const char *words)
     return dom_slice_str(words);
 }
 
-void dom_turn_refuse_decision(struct dom_turn *turn, const struct dom_access *access)
+/* The six lines about a denial, or NULL when it is not the policy that denies (a limit). */
+static const char *explain_denial(struct dom_turn *turn, const struct dom_policy_request *request)
+{
+    struct dom_buffer *out = &turn->router->scratch2;
+    struct dom_policy_decision decision;
+
+    dom_policy_decide(turn->snapshot->policy, request, &decision);
+    if (decision.effect != DOM_EFFECT_DENY) {
+        return NULL;
+    }
+    dom_buffer_clear(out);
+    dom_policy_explain(turn->snapshot->policy, request, out);
+    return out->failed ? NULL : dom_buffer_cstr(out);
+}
+
+/* Which classes a record has is known only to those who may read it: a deletion is denied in the
+ * words for a record with every class of its kind, as if it were not there. */
+static void widen_deletion(struct dom_access *access, const struct dom_policy *policy)
+{
+    struct dom_access whole = *access;
+
+    if (access->request.op != DOM_OP_DELETE) {
+        return;
+    }
+    whole.request.classes = dom_policy_kind_classes(policy, access->request.kind);
+    dom_policy_decide(policy, &whole.request, &whole.decision);
+    if (whole.decision.reason == access->decision.reason) {
+        *access = whole;
+    }
+}
+
+void dom_turn_refuse_decision(struct dom_turn *turn, const struct dom_access *decided)
 {
     const struct dom_policy *policy = turn->snapshot->policy;
+    struct dom_access told = *decided;
+    const struct dom_access *access = &told;
     const struct dom_policy_info *info = dom_policy_info(policy);
     dom_policy_id rules[DOM_CLASSES_MAX];
     char version[24];
     char names[512] = "";
     size_t at = 0;
 
+    widen_deletion(&told, policy);
     size_t num_rules = dom_access_rules(access, rules);
     for (size_t i = 0; i < num_rules; i++) {
         int len = snprintf(names + at, sizeof(names) - at, "%s%s", i == 0 ? "" : ",",
@@ -142,6 +176,7 @@ void dom_turn_refuse_decision(struct dom_turn *turn, const struct dom_access *ac
         .message = turn->refusal.error.message,
         .pairs = pairs,
         .num_pairs = DOM_ARRAY_LEN(pairs),
+        .explanation = explain_denial(turn, &access->request),
         .retry_after_ms = retry_hint_ms(turn->refusal.error.code),
     };
     dom_rpc_call_fail(turn->call, &failure);

@@ -453,7 +453,7 @@ static void explain_is_six_lines_and_names_rule_line_and_basis(void **unused)
     text = dom_buffer_cstr(&out);
     assert_non_null(strstr(text, "\"effect\": \"modify\""));
     assert_non_null(strstr(text, "{\"id\": \"forbid-1\", \"line\": 24, \"effect\": \"forbid\", "
-                                 "\"result\": \"matches\"}"));
+                                 "\"result\": \"decides\", \"classes\": [\"location\"]}"));
     request.service = DOM_POLICY_NONE;
     request.home = DOM_POLICY_NONE;
     dom_buffer_clear(&out);

@@ -38,6 +38,7 @@ class Failure(Exception):
         self.metadata = {}
         self.fields = []
         self.retry_ms = 0
+        self.explanation = ""
         for key, value in error.trailing_metadata() or ():
             if key == "grpc-status-details-bin":
                 self._read(api, value)
@@ -54,6 +55,8 @@ class Failure(Exception):
                 self.metadata = dict(message.metadata)
             elif name == "google.rpc.BadRequest":
                 self.fields = [v.field for v in message.field_violations]
+            elif name == "google.rpc.LocalizedMessage":
+                self.explanation = message.message
             elif name == "google.rpc.RetryInfo":
                 self.retry_ms = (
                     message.retry_delay.seconds * 1000 + message.retry_delay.nanos // 1000000
