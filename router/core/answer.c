@@ -116,6 +116,33 @@ size_t dom_access_bases(const struct dom_access *access, dom_policy_id *bases)
     return num;
 }
 
+dom_policy_id dom_access_basis(const struct dom_access *access, const struct dom_policy *policy)
+{
+    dom_policy_id ids[DOM_CLASSES_MAX];
+    size_t num = dom_access_bases(access, ids);
+
+    for (size_t i = 0; i < num; i++) {
+        /* not_personal and the like carry no document: one that does is told first */
+        if (dom_policy_basis_ref(policy, ids[i])[0] != '\0') {
+            return ids[i];
+        }
+    }
+    return num == 0 ? DOM_POLICY_NONE : ids[0];
+}
+
+void dom_access_refuse(struct dom_access *access, enum dom_code reason)
+{
+    struct dom_policy_decision *decision = &access->decision;
+
+    DOM_ASSERT(reason != DOM_OK);
+    decision->effect = DOM_EFFECT_DENY;
+    decision->reason = reason;
+    decision->clear = 0;
+    decision->redact = 0;
+    decision->pseudonymise = 0;
+    decision->withheld = access->request.classes;
+}
+
 dom_policy_id dom_access_field_class(const struct dom_snapshot *snapshot, dom_policy_id kind,
                                      struct dom_slice field)
 {

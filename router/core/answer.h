@@ -44,6 +44,12 @@ const char *dom_access_handling_reason(const struct dom_access *access, dom_poli
 size_t dom_access_rules(const struct dom_access *access, dom_policy_id *rules);
 /* The distinct bases of what is given, likewise. */
 size_t dom_access_bases(const struct dom_access *access, dom_policy_id *bases);
+/* The one basis that an entry names: the first of them with a document, else the first; or NONE. */
+dom_policy_id dom_access_basis(const struct dom_access *access, const struct dom_policy *policy);
+
+/* Turns a permitted access into a denial for a reason that the policy cannot know (a limit that is
+ * used up): nothing is given, the rules that would have permitted it stay told. */
+void dom_access_refuse(struct dom_access *access, enum dom_code reason);
 
 /* The class of a stored field, by the policy in force; a name that the policy no longer knows
  * counts as the strictest class. */

@@ -55,19 +55,10 @@ static void fill_decision(struct draft *draft, const struct dom_trail *trail,
     event->policy.version = info->version;
     event->policy.sha256 = str(info->sha256_hex);
     event->policy.index = trail->policy_index;
-    size_t num_bases = dom_access_bases(access, ids);
-    for (size_t i = 0; i < num_bases; i++) {
-        const char *ref = dom_policy_basis_ref(policy, ids[i]);
-        if (i > 0 && ref[0] == '\0') {
-            continue; /* not_personal and the like carry no document: one that does is told first */
-        }
-        event->basis.mech = str(dom_policy_basis_mechanism(policy, ids[i]));
-        event->basis.ref = str(ref);
-        event->basis.assessment = str(dom_policy_basis_assessment(policy, ids[i]));
-        if (ref[0] != '\0') {
-            break;
-        }
-    }
+    dom_policy_id basis = dom_access_basis(access, policy);
+    event->basis.mech = str(dom_policy_basis_mechanism(policy, basis));
+    event->basis.ref = str(dom_policy_basis_ref(policy, basis));
+    event->basis.assessment = str(dom_policy_basis_assessment(policy, basis));
 }
 
 /* Reads move bytes from the serving region to the caller, writes the other way. */

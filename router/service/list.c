@@ -279,8 +279,7 @@ static void page_scanned(struct dom_rpc_work *work)
     }
     if (rc == DOM_LIMIT_REACHED) {
         listing->refused = true;
-        listing->access.decision.effect = DOM_EFFECT_DENY;
-        listing->access.decision.reason = DOM_LIMIT_REACHED;
+        dom_access_refuse(&listing->access, DOM_LIMIT_REACHED);
         (void)dom_refuse(&turn->refusal, DOM_LIMIT_REACHED, NULL, "%s", err.message);
         listing->page_bytes = 0;
         listing->num_records = 0;

@@ -169,6 +169,23 @@ static bool make_entry(struct plan *plan, const struct dom_slice *names, size_t 
     return true;
 }
 
+/* The entry of an attempt that the border stopped. It names those fields that were decided about
+ * and no others, so that deciding it again asks the same (promise P4); without names, classes. */
+static bool note_attempt(struct plan *plan, dom_policy_set decided)
+{
+    struct dom_slice names[DOM_FIELDS_MAX];
+    size_t num = 0;
+
+    for (size_t i = 0; i < plan->mask.num_names; i++) {
+        dom_policy_id data_class =
+            dom_access_field_class(plan->snapshot, plan->key->kind, plan->mask.names[i]);
+        if ((decided & (UINT64_C(1) << data_class)) != 0) {
+            names[num++] = plan->mask.names[i];
+        }
+    }
+    return make_entry(plan, names, num, 0, 0);
+}
+
 static void refuse_by_decision(struct plan *plan)
 {
     struct dom_read_result *result = plan->result;
@@ -237,7 +254,7 @@ static void deny(struct plan *plan)
     result->hidden = plan->key->home == DOM_POLICY_NONE &&
                      dom_policy_info(policy)->hide_existence;
     if (result->access.request.crosses && result->access.served != DOM_STORE_NO_REGION &&
-        !make_entry(plan, plan->mask.names, plan->mask.num_names, 0, 0)) {
+        !note_attempt(plan, result->access.request.classes)) {
         return;
     }
     if (result->code != DOM_LIMIT_REACHED) {
@@ -343,8 +360,7 @@ static bool within_limits(struct plan *plan)
     }
     fail_error(plan, &err);
     if (rc == DOM_LIMIT_REACHED) {
-        result->access.decision.effect = DOM_EFFECT_DENY;
-        result->access.decision.reason = DOM_LIMIT_REACHED;
+        dom_access_refuse(&result->access, DOM_LIMIT_REACHED);
         deny(plan);
     }
     return false;
@@ -421,23 +437,6 @@ static void serve_near(struct plan *plan, dom_policy_set here, dom_policy_set mi
     answer(plan);
 }
 
-/* The entry of an attempt on named fields that stay behind the border, though the rest of the
- * answer is local. The access was decided over just these classes. */
-static bool note_attempt(struct plan *plan, dom_policy_set missing)
-{
-    struct dom_slice names[DOM_FIELDS_MAX];
-    size_t num = 0;
-
-    for (size_t i = 0; i < plan->mask.num_names; i++) {
-        dom_policy_id data_class =
-            dom_access_field_class(plan->snapshot, plan->key->kind, plan->mask.names[i]);
-        if ((missing & (UINT64_C(1) << data_class)) != 0) {
-            names[num++] = plan->mask.names[i];
-        }
-    }
-    return num == 0 || make_entry(plan, names, num, 0, 0);
-}
-
 /* A replica in the caller's jurisdiction lacks something, or is not fresh enough. Asks what the
  * border would let through, and goes there only if that gives the caller anything. */
 static void near_or_lead(struct plan *plan, dom_policy_set here, dom_policy_set missing)
@@ -450,7 +449,8 @@ static void near_or_lead(struct plan *plan, dom_policy_set here, dom_policy_set 
         serve_from_lead(plan);
     } else if (!near_is_useful) {
         deny(plan);
-    } else if (note_attempt(plan, missing)) {
+    } else if (plan->mask.num_names == 0 || note_attempt(plan, missing)) {
+        /* Who named no field did not ask for one of these. */
         serve_near(plan, here, missing);
     }
 }

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "router/core/redecide.h"
 #include "store/audit/event.h"
 #include "tests/router/core/harness.h"
 
@@ -374,36 +375,19 @@ static void too_many_fields_become_one_star_per_class(void **state)
 
 /* ---- P4: decided again, from the entry alone ---- */
 
-static void decide_again(const struct core *core, const struct dom_audit_event *event,
+/* Decides from the entry's bytes alone; they must say the same as what was decided. */
+static void decide_again(const struct core *core, const struct dom_buffer *entry,
                          struct dom_policy_decision *decision, dom_policy_set *classes)
 {
-    const struct dom_policy *policy = core->snapshot->policy;
-    struct dom_slice service = event->actor.id;
-    struct dom_policy_request request = {0};
-    enum dom_policy_op op = DOM_OP_STORE;
+    struct dom_redecision again;
 
-    assert_int_equal(memcmp(service.data, "insecure:", 9), 0);
-    service = dom_slice_of(service.data + 9, service.len - 9);
-    if (dom_slice_eq_str(event->op, "update")) {
-        op = DOM_OP_WRITE;
-    } else {
-        assert_true(dom_policy_op_parse(event->op, &op));
+    dom_redecide(&again, core->snapshot->policy, dom_buffer_slice(entry));
+    if (again.outcome != DOM_REDECIDE_SAME) {
+        fail_msg("%s: %s\n%s", dom_redecide_outcome_name(again.outcome), again.what,
+                 (const char *)entry->data);
     }
-    request.op = op;
-    request.service = dom_policy_find_service(policy, service);
-    request.purpose = event->purpose.len == 0 ? DOM_POLICY_NONE
-                                              : dom_policy_find_purpose(policy, event->purpose);
-    request.kind = dom_policy_find_kind(policy, event->record.kind);
-    request.home = dom_policy_find_country(policy, event->record.home);
-    request.caller = dom_policy_find_country(policy, event->actor.country);
-    request.crosses = event->transfer.to.len > 0;
-    request.time_ms = event->decision.time_ms;
-    for (size_t i = 0; i < event->num_fields; i++) {
-        request.classes |= UINT64_C(1)
-                           << dom_policy_find_class(policy, event->fields[i].data_class);
-    }
-    *classes = request.classes;
-    dom_policy_decide(policy, &request, decision);
+    *decision = again.decision;
+    *classes = again.request.classes;
 }
 
 struct again_case {
@@ -458,7 +442,7 @@ static void entry_decided_again_comes_out_the_same(void **state)
         bool named = n % 2 == 0; /* by their names, or only by their classes */
         encode(&out, &doc, &trail, &access, named ? s_fields + first : NULL,
                named ? DOM_ARRAY_LEN(s_fields) - first : 0);
-        decide_again(core, &doc.event, &again, &told);
+        decide_again(core, &out, &again, &told);
         assert_true(told == classes);
         assert_int_equal(again.effect, access.decision.effect);
         assert_int_equal(again.reason, access.decision.reason);
@@ -491,7 +475,7 @@ static void entry_keeps_the_time_of_the_decision_not_of_the_writing(void **state
     trail.time_ms = INT64_C(1830000000000); /* written after the basis ended */
     core_read(core, &access, &caller, core_classes(core, "content", NULL));
     encode(&out, &doc, &trail, &access, s_fields + 1, 1);
-    decide_again(core, &doc.event, &again, &classes);
+    decide_again(core, &out, &again, &classes);
     assert_int_equal(again.effect, DOM_EFFECT_ALLOW);
     dom_audit_event_doc_cleanup(&doc);
     dom_buffer_cleanup(&out);

@@ -10,7 +10,10 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "router/core/redecide.h"
 #include "router/core/wire.h"
+#include "store/audit/checkpoint.h"
+#include "store/audit/export.h"
 
 /* 2026-11-22T10:00:00Z */
 #define START INT64_C(1795341600000)
@@ -164,6 +167,59 @@ static void remove_tree(const char *path)
     (void)rmdir(path);
 }
 
+static enum dom_code check_entry(void *arg, uint64_t index, struct dom_slice entry,
+                                 const struct dom_entry_head *head, struct dom_error *err)
+{
+    struct dom_redecision again;
+
+    (void)head;
+    dom_redecide(&again, arg, entry);
+    if (again.outcome == DOM_REDECIDE_DIFFERS || again.outcome == DOM_REDECIDE_UNABLE) {
+        return DOM_FAIL(err, DOM_TAMPERED, "entry %llu %s: %s\n%.*s", (unsigned long long)index,
+                        dom_redecide_outcome_name(again.outcome), again.what, (int)entry.len,
+                        (const char *)entry.data);
+    }
+    return DOM_OK;
+}
+
+/* P4: whatever a suite made the router write comes out the same when it is decided again from the
+ * entry alone (those under an earlier policy of the suite are left aside). */
+static void check_logs(const struct service *service)
+{
+    static const char *const regions[] = {"eu-1", "eu-2", "us-1"};
+    struct dom_policy_load_options load = {.now_ms = START};
+    struct dom_export_filter filter = {.end = UINT64_MAX};
+    struct dom_findings findings = {0};
+    struct dom_policy *policy = NULL;
+    struct dom_error err = {0};
+
+    enum dom_code rc = dom_policy_load(&policy, &findings, service->policy_path, &load, &err);
+    dom_findings_cleanup(&findings);
+    for (size_t i = 0; i < DOM_ARRAY_LEN(regions) && rc == DOM_OK; i++) {
+        char dir[PATH_MAX];
+        struct dom_buffer note = {0};
+        struct dom_checkpoint checkpoint;
+        struct dom_tiledir log;
+        struct dom_note signed_text;
+        (void)snprintf(dir, sizeof(dir), "%s/data/%s/audit", service->dir, regions[i]);
+        if (access(dir, R_OK) != 0) {
+            continue; /* the suite has no such region */
+        }
+        assert_int_equal(dom_tiledir_read_checkpoint(dir, &note, &err), DOM_OK);
+        assert_int_equal(dom_note_parse(&signed_text, dom_buffer_slice(&note), &err), DOM_OK);
+        assert_int_equal(dom_checkpoint_parse(&checkpoint, signed_text.text, &err), DOM_OK);
+        assert_true(checkpoint.head.size > 0);
+        assert_int_equal(dom_tiledir_init(&log, dir, checkpoint.head.size, &err), DOM_OK);
+        rc = dom_log_each(&log, &filter, check_entry, policy, &err);
+        if (rc != DOM_OK) {
+            fail_msg("%s: %s", regions[i], err.message);
+        }
+        dom_tiledir_cleanup(&log);
+        dom_buffer_cleanup(&note);
+    }
+    dom_policy_unref(policy);
+}
+
 int service_teardown(void **state)
 {
     struct service *service = *state;
@@ -171,6 +227,7 @@ int service_teardown(void **state)
     if (service->router != NULL) {
         service_stop(service);
     }
+    check_logs(service);
     remove_tree(service->dir);
     free(service);
     return 0;
