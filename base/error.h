@@ -46,11 +46,14 @@ enum dom_category {
     X(UNAUTHENTICATED, 26, DENIED, 16, "UNAUTHENTICATED", "the caller is not proven")       \
     X(POLICY_EXPIRED, 27, DENIED, 7, "POLICY_EXPIRED", "the policy has expired")            \
     X(ROLE_DENIED, 28, DENIED, 7, "ROLE_DENIED", "the caller lacks the role for this")      \
+    X(BUNDLE, 29, DENIED, 7, "BUNDLE_REFUSED", "the policy bundle is refused")              \
+    X(FROZEN, 30, DENIED, 7, "POLICY_FROZEN", "nothing may cross a border: it is frozen")   \
     X(NOT_FOUND, 40, NOT_FOUND, 5, "NOT_FOUND", "not found")                                \
     X(EXISTS, 50, CONFLICT, 6, "ALREADY_EXISTS", "exists already")                          \
     X(VERSION_MISMATCH, 51, CONFLICT, 9, "VERSION_MISMATCH", "the version differs")         \
     X(HOME_MISMATCH, 52, CONFLICT, 9, "HOME_MISMATCH", "the record has another home")       \
     X(SECOND_OPERATOR, 53, CONFLICT, 9, "SECOND_OPERATOR", "a second operator has to ask too") \
+    X(ROLLOUT, 54, CONFLICT, 9, "ROLLOUT_STATE", "the roll-out is not in that state")       \
     X(RESOURCE, 60, BUSY, 8, "RESOURCE_EXHAUSTED", "over a limit")                          \
     X(UNAVAILABLE, 61, BUSY, 14, "UNAVAILABLE", "not available now")                        \
     X(AUDIT_UNAVAILABLE, 62, BUSY, 14, "AUDIT_UNAVAILABLE", "the audit log cannot be written") \

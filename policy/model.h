@@ -142,6 +142,7 @@ struct dom_model {
     struct dom_names placement_ids;
     struct dom_placement_rule *placements;
     size_t num_placements;
+    struct dom_policy_rollout rollout;
 };
 
 /* Pseudonym keys that one policy may name. */

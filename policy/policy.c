@@ -244,3 +244,8 @@ const struct dom_policy_info *dom_policy_info(const struct dom_policy *policy)
 {
     return &policy->info;
 }
+
+const struct dom_policy_rollout *dom_policy_rollout(const struct dom_policy *policy)
+{
+    return &policy->model.rollout;
+}

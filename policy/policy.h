@@ -242,6 +242,31 @@ const struct dom_policy_placement *dom_policy_place(const struct dom_policy *pol
 dom_policy_set dom_policy_placement_classes(const struct dom_policy_placement *placement,
                                             dom_policy_id region);
 
+/* ---- roll-out ------------------------------------------------------------------------------ */
+
+enum dom_policy_stage_mode { DOM_ROLL_SHADOW = 0, DOM_ROLL_CANARY, DOM_ROLL_ENFORCE };
+
+/* One entry of rollout.stages. */
+struct dom_policy_stage {
+    enum dom_policy_stage_mode mode;
+    uint8_t percent;        /* of a canary */
+    int64_t hold_ms;        /* -1: not said */
+    dom_policy_set regions; /* 0: everywhere */
+};
+
+#define DOM_ROLLOUT_STAGES_MAX 16U
+
+/* How this policy wants to be rolled out, and when that is to be broken off. */
+struct dom_policy_rollout {
+    struct dom_policy_stage stages[DOM_ROLLOUT_STAGES_MAX];
+    size_t num_stages;        /* 0: nothing is said */
+    uint32_t new_deny_ppm;    /* abort over so many newly denied requests of a million */
+    uint32_t new_allow_ppm;   /* likewise newly allowed; a million: no limit */
+    uint64_t eval_errors_max; /* requests that the policy cannot be asked about */
+    uint64_t requests_min;    /* with fewer a stage has shown nothing */
+};
+const struct dom_policy_rollout *dom_policy_rollout(const struct dom_policy *policy);
+
 /* ---- words for people ---------------------------------------------------------------------- */
 
 /* Six plain lines about the decision on `request` (what was asked, what is decided, by which

@@ -192,23 +192,70 @@ static void read_retention(struct dom_reader *reader, const struct dom_node *lis
     }
 }
 
-static void read_rollout(struct dom_reader *reader, const struct dom_node *rollout)
-{
-    const struct dom_node *stages = dom_node_get(rollout, "stages");
+#define PPM 1000000.0
 
+static uint32_t read_ppm(const struct dom_node *group, const char *key, uint32_t otherwise)
+{
+    const struct dom_node *node = dom_node_get(group, key);
+
+    if (node == NULL) {
+        return otherwise;
+    }
+    double value = node->type == DOM_NODE_FLOAT ? node->real : (double)node->integer;
+    return value >= 0.0 && value <= 1.0 ? (uint32_t)(value * PPM + 0.5) : otherwise;
+}
+
+static uint64_t read_count(const struct dom_node *group, const char *key, uint64_t otherwise)
+{
+    const struct dom_node *node = dom_read_int(group, key);
+
+    return node == NULL || node->integer < 0 ? otherwise : (uint64_t)node->integer;
+}
+
+static void read_stage(struct dom_reader *reader, const struct dom_node *node,
+                       struct dom_policy_stage *stage)
+{
+    struct dom_slice mode = dom_read_string(node, "mode");
+    const struct dom_node *percent = dom_node_get(node, "percent");
+    struct dom_duration hold;
+    size_t bad_at = 0;
+    bool canary = dom_slice_eq_str(mode, "canary");
+
+    if (canary && percent == NULL) {
+        dom_read_fail(reader, node, "P0103", "write percent = 10;",
+                      "a canary stage needs \"percent\"");
+    } else if (!canary && percent != NULL) {
+        dom_read_fail(reader, percent, "P0323", "remove it",
+                      "\"percent\" is only for a canary stage");
+    }
+    stage->mode = canary                             ? DOM_ROLL_CANARY
+                  : dom_slice_eq_str(mode, "shadow") ? DOM_ROLL_SHADOW
+                                                     : DOM_ROLL_ENFORCE;
+    stage->percent = (uint8_t)read_count(node, "percent", 0);
+    stage->regions = dom_read_regions(reader, dom_node_get(node, "regions"));
+    stage->hold_ms = dom_duration_parse(dom_read_string(node, "hold"), &hold, &bad_at)
+                         ? dom_duration_ms_longest(&hold)
+                         : -1;
+}
+
+#define NEW_DENY_PPM  1000U
+#define NEW_ALLOW_PPM 1000000U
+#define REQUESTS_MIN  100U
+
+static void read_rollout(struct dom_reader *reader, const struct dom_node *group)
+{
+    struct dom_policy_rollout *rollout = &reader->model->rollout;
+    const struct dom_node *stages = dom_node_get(group, "stages");
+    const struct dom_node *abort = dom_node_get(group, "abort");
+
+    rollout->new_deny_ppm = read_ppm(abort, "new_deny_ratio", NEW_DENY_PPM);
+    rollout->new_allow_ppm = read_ppm(abort, "new_allow_ratio", NEW_ALLOW_PPM);
+    rollout->eval_errors_max = read_count(abort, "eval_errors", 0);
+    rollout->requests_min = read_count(abort, "min_requests", REQUESTS_MIN);
     for (const struct dom_node *node =
              stages == NULL || stages->type != DOM_NODE_LIST ? NULL : stages->first;
-         node != NULL; node = node->next) {
-        bool canary = dom_slice_eq_str(dom_read_string(node, "mode"), "canary");
-        const struct dom_node *percent = dom_node_get(node, "percent");
-        if (canary && percent == NULL) {
-            dom_read_fail(reader, node, "P0103", "write percent = 10;",
-                          "a canary stage needs \"percent\"");
-        } else if (!canary && percent != NULL) {
-            dom_read_fail(reader, percent, "P0323", "remove it",
-                          "\"percent\" is only for a canary stage");
-        }
-        (void)dom_read_regions(reader, dom_node_get(node, "regions"));
+         node != NULL && rollout->num_stages < DOM_ROLLOUT_STAGES_MAX; node = node->next) {
+        read_stage(reader, node, &rollout->stages[rollout->num_stages++]);
     }
 }
 

@@ -144,14 +144,15 @@ static const struct shape s_stage[] = {
 
 static const struct shape s_abort[] = {
     {"new_deny_ratio", SHAPE_NUMBER, false, 0, 0, NULL, NULL},
+    {"new_allow_ratio", SHAPE_NUMBER, false, 0, 0, NULL, NULL},
     {"eval_errors", SHAPE_INT, false, 0, INT32_MAX, NULL, NULL},
+    {"min_requests", SHAPE_INT, false, 0, INT32_MAX, NULL, NULL},
     DOM_SHAPE_NOTE,
     DOM_SHAPE_LAST,
 };
 
-#define STAGES_MAX 16
 static const struct shape s_rollout[] = {
-    {"stages", SHAPE_LIST, true, 1, STAGES_MAX, s_stage, NULL},
+    {"stages", SHAPE_LIST, true, 1, DOM_ROLLOUT_STAGES_MAX, s_stage, NULL},
     {"abort", SHAPE_GROUP, false, 0, 0, s_abort, NULL},
     DOM_SHAPE_NOTE,
     DOM_SHAPE_LAST,
