@@ -8,6 +8,7 @@
 #include "base/assert.h"
 
 #define MIB ((size_t)1 << 20)
+#define OPEN_BESIDE_TRIES_MAX 5
 
 struct dom_db_env {
     rocksdb_env_t *env;
@@ -199,10 +200,8 @@ static void close_rocks(struct dom_db *db)
     db->rocks = NULL;
 }
 
-enum dom_code dom_db_open(struct dom_db **dbp, struct dom_db_env *env, const char *path,
-                          struct dom_error *err)
+static struct dom_db *db_new(struct dom_db_env *env, const char *path)
 {
-    *dbp = NULL;
     struct dom_db *db = calloc(1, sizeof(*db));
     DOM_ASSERT(db != NULL);
     db->env = env;
@@ -215,6 +214,33 @@ enum dom_code dom_db_open(struct dom_db **dbp, struct dom_db_env *env, const cha
     db->write = rocksdb_writeoptions_create();
     db->write_sync = rocksdb_writeoptions_create();
     rocksdb_writeoptions_set_sync(db->write_sync, 1);
+    return db;
+}
+
+enum dom_code dom_db_open_beside(struct dom_db **dbp, struct dom_db_env *env, const char *path,
+                                 struct dom_error *err)
+{
+    struct dom_db *db = db_new(env, path);
+    enum dom_code rc = DOM_IO;
+
+    *dbp = NULL;
+    for (int tries = 0; tries < OPEN_BESIDE_TRIES_MAX && rc != DOM_OK; tries++) {
+        rc = open_rocks(db, false, err);
+    }
+    if (rc != DOM_OK) {
+        dom_db_close(db);
+        return rc;
+    }
+    *dbp = db;
+    return DOM_OK;
+}
+
+enum dom_code dom_db_open(struct dom_db **dbp, struct dom_db_env *env, const char *path,
+                          struct dom_error *err)
+{
+    struct dom_db *db = db_new(env, path);
+
+    *dbp = NULL;
     enum dom_code rc = open_rocks(db, true, err);
     if (rc != DOM_OK) {
         dom_db_close(db);

@@ -55,6 +55,11 @@ struct dom_db;
 /* Opens or creates. `env` must outlive it. Errors: IO, CORRUPT, LOCKED. */
 enum dom_code dom_db_open(struct dom_db **dbp, struct dom_db_env *env, const char *path,
                           struct dom_error *err) DOM_MUST_USE;
+/* Opens for reading, beside the process that has it open for writing: what is durable then is what
+ * is read. Nothing is written, and no lock is taken. Files may go while they are being opened
+ * (the other process compacts): then it is tried again a few times. Errors: IO, CORRUPT. */
+enum dom_code dom_db_open_beside(struct dom_db **dbp, struct dom_db_env *env, const char *path,
+                                 struct dom_error *err) DOM_MUST_USE;
 void dom_db_close(struct dom_db *db);
 /* Closes and opens again, waiting for the readers inside. When it cannot be opened for writing it
  * is opened for reading, so that reads go on; the code then tells why. */

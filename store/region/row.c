@@ -30,6 +30,13 @@ void dom_row_key_make(struct dom_row_key *key, const struct dom_hmac_key *blind,
     key->len = DOM_ROW_TAG_SIZE + kind.len + 1 + id.len;
 }
 
+size_t dom_row_header_size(const struct dom_row_header *header)
+{
+    bool labelled = (header->flags & DOM_ROW_LABELLED) != 0;
+
+    return DOM_ROW_HEADER_SIZE + (labelled ? 2U + header->label.len : 0U);
+}
+
 void dom_row_header_encode(const struct dom_row_header *header, uint8_t *out)
 {
     out[0] = DOM_ROW_FORMAT;
@@ -37,6 +44,29 @@ void dom_row_header_encode(const struct dom_row_header *header, uint8_t *out)
     dom_put_u32be(out + 2, header->epoch);
     dom_put_u64be(out + 6, header->version);
     memcpy(out + 14, header->nonce, DOM_ROW_NONCE_SIZE);
+    if ((header->flags & DOM_ROW_LABELLED) != 0) {
+        DOM_ASSERT(header->label.len <= DOM_ROW_LABEL_BYTES_MAX);
+        out[26] = (uint8_t)(header->label.len >> 8);
+        out[27] = (uint8_t)header->label.len;
+        memcpy(out + 28, header->label.data, header->label.len);
+    }
+}
+
+/* The label behind the header. */
+static enum dom_code parse_label(struct dom_row_header *header, struct dom_slice value,
+                                 struct dom_error *err)
+{
+    size_t left = value.len - DOM_ROW_HEADER_SIZE;
+
+    if (left < 2) {
+        return DOM_FAIL(err, DOM_CORRUPT, "row of %zu bytes: shorter than its header", value.len);
+    }
+    size_t len = dom_get_u16be(value.data + DOM_ROW_HEADER_SIZE);
+    if (len > left - 2 || len > DOM_ROW_LABEL_BYTES_MAX) {
+        return DOM_FAIL(err, DOM_CORRUPT, "row of %zu bytes: its label has %zu", value.len, len);
+    }
+    header->label = dom_slice_of(value.data + DOM_ROW_HEADER_SIZE + 2, len);
+    return DOM_OK;
 }
 
 enum dom_code dom_row_header_parse(struct dom_row_header *header, struct dom_slice value,
@@ -57,7 +87,52 @@ enum dom_code dom_row_header_parse(struct dom_row_header *header, struct dom_sli
     header->epoch = dom_get_u32be(value.data + 2);
     header->version = dom_get_u64be(value.data + 6);
     memcpy(header->nonce, value.data + 14, DOM_ROW_NONCE_SIZE);
-    return DOM_OK;
+    return (header->flags & DOM_ROW_LABELLED) != 0 ? parse_label(header, value, err) : DOM_OK;
+}
+
+uint32_t dom_row_name_hash(struct dom_slice name)
+{
+    uint32_t hash = 2166136261U;
+
+    for (size_t i = 0; i < name.len; i++) {
+        hash = (hash ^ name.data[i]) * 16777619U;
+    }
+    return hash;
+}
+
+size_t dom_row_label_encode(const struct dom_row_body *body, uint8_t *out)
+{
+    memcpy(out, body->home, 2);
+    out[2] = (uint8_t)(body->num_fields >> 8);
+    out[3] = (uint8_t)body->num_fields;
+    for (size_t i = 0; i < body->num_fields; i++) {
+        uint8_t *at = out + 4 + i * DOM_ROW_LABEL_FIELD_SIZE;
+        dom_put_u32be(at, dom_row_name_hash(body->fields[i].name));
+        dom_put_u32be(at + 4, (uint32_t)body->fields[i].value.len);
+    }
+    return 4 + body->num_fields * DOM_ROW_LABEL_FIELD_SIZE;
+}
+
+bool dom_row_label_parse(struct dom_row_label *label, struct dom_slice bytes)
+{
+    *label = (struct dom_row_label){0};
+    if (bytes.len < 4) {
+        return false;
+    }
+    memcpy(label->home, bytes.data, 2);
+    label->num_fields = dom_get_u16be(bytes.data + 2);
+    label->fields = bytes.data + 4;
+    return label->num_fields <= DOM_FIELDS_MAX &&
+           bytes.len == 4 + label->num_fields * DOM_ROW_LABEL_FIELD_SIZE;
+}
+
+void dom_row_label_field(const struct dom_row_label *label, size_t i, uint32_t *name_hash,
+                         uint32_t *value_bytes)
+{
+    const uint8_t *at = label->fields + i * DOM_ROW_LABEL_FIELD_SIZE;
+
+    *name_hash = dom_get_u32be(at);
+    *value_bytes = dom_get_u32be(at + 4);
 }
 
 size_t dom_row_body_size(const struct dom_row_body *body)
@@ -194,10 +269,12 @@ static bool use_key(struct dom_row_cipher *cipher, const struct dom_keyring *key
     return true;
 }
 
+/* `header` with its label, as it lies in the value. */
 static void start(struct dom_row_cipher *cipher, const struct dom_row_place *place,
-                  const uint8_t *header, const uint8_t *nonce)
+                  struct dom_slice header, const uint8_t *nonce)
 {
-    uint8_t aad[DOM_POLICY_NAME_BYTES_MAX + DOM_ROW_KEY_BYTES_MAX + DOM_ROW_HEADER_SIZE];
+    uint8_t aad[DOM_POLICY_NAME_BYTES_MAX + DOM_ROW_KEY_BYTES_MAX + DOM_ROW_HEADER_SIZE + 2U +
+                DOM_ROW_LABEL_BYTES_MAX];
     uint8_t *at = aad;
     int len = 0;
 
@@ -205,7 +282,7 @@ static void start(struct dom_row_cipher *cipher, const struct dom_row_place *pla
     DOM_ASSERT(place->key.len <= DOM_ROW_KEY_BYTES_MAX);
     at = put_bytes(at, place->region);
     at = put_bytes(at, place->key);
-    at = put_bytes(at, dom_slice_of(header, DOM_ROW_HEADER_SIZE));
+    at = put_bytes(at, header);
     DOM_ASSERT(EVP_CipherInit_ex(cipher->ctx, NULL, NULL, NULL, nonce, -1) == 1);
     DOM_ASSERT(EVP_CipherUpdate(cipher->ctx, NULL, &len, aad, (int)(at - aad)) == 1);
 }
@@ -216,18 +293,19 @@ size_t dom_row_seal(struct dom_row_cipher *cipher, const struct dom_row_place *p
     int len = 0;
 
     dom_row_header_encode(header, out);
-    uint8_t *at = out + DOM_ROW_HEADER_SIZE;
+    size_t header_size = dom_row_header_size(header);
+    uint8_t *at = out + header_size;
     if ((header->flags & DOM_ROW_PLAIN) != 0) {
         return (size_t)(put_bytes(at, body) - out);
     }
     DOM_ASSERT(use_key(cipher, place->keys, header->epoch, true));
-    start(cipher, place, out, header->nonce);
+    start(cipher, place, dom_slice_of(out, header_size), header->nonce);
     DOM_ASSERT(EVP_CipherUpdate(cipher->ctx, at, &len, body.data, (int)body.len) == 1);
     DOM_ASSERT((size_t)len == body.len);
     DOM_ASSERT(EVP_CipherFinal_ex(cipher->ctx, at + len, &len) == 1);
     DOM_ASSERT(EVP_CIPHER_CTX_ctrl(cipher->ctx, EVP_CTRL_GCM_GET_TAG, DOM_ROW_SEAL_SIZE,
                                    at + body.len) == 1);
-    return DOM_ROW_HEADER_SIZE + body.len + DOM_ROW_SEAL_SIZE;
+    return header_size + body.len + DOM_ROW_SEAL_SIZE;
 }
 
 static enum dom_code open_sealed(struct dom_row_cipher *cipher, const struct dom_row_place *place,
@@ -242,8 +320,9 @@ static enum dom_code open_sealed(struct dom_row_cipher *cipher, const struct dom
                         (unsigned)header->epoch);
     }
     memcpy(tag, value.data + value.len - sizeof(tag), sizeof(tag));
-    start(cipher, place, value.data, header->nonce);
-    DOM_ASSERT(EVP_CipherUpdate(cipher->ctx, out, &len, value.data + DOM_ROW_HEADER_SIZE,
+    size_t header_size = dom_row_header_size(header);
+    start(cipher, place, dom_slice_of(value.data, header_size), header->nonce);
+    DOM_ASSERT(EVP_CipherUpdate(cipher->ctx, out, &len, value.data + header_size,
                                 (int)body_len) == 1);
     DOM_ASSERT(EVP_CIPHER_CTX_ctrl(cipher->ctx, EVP_CTRL_GCM_SET_TAG, sizeof(tag), tag) == 1);
     if (EVP_CipherFinal_ex(cipher->ctx, out + len, &len) != 1) {
@@ -266,7 +345,7 @@ enum dom_code dom_row_open(struct dom_row_cipher *cipher, const struct dom_row_p
     if (plain && !plain_allowed) {
         return DOM_FAIL(err, DOM_CORRUPT, "row is not sealed");
     }
-    size_t overhead = DOM_ROW_HEADER_SIZE + (plain ? 0 : DOM_ROW_SEAL_SIZE);
+    size_t overhead = dom_row_header_size(header) + (plain ? 0 : DOM_ROW_SEAL_SIZE);
     if (value.len < overhead || value.len > INT32_MAX) {
         return DOM_FAIL(err, DOM_CORRUPT, "row of %zu bytes: too short or long", value.len);
     }
@@ -276,7 +355,7 @@ enum dom_code dom_row_open(struct dom_row_cipher *cipher, const struct dom_row_p
         return DOM_FAIL(err, DOM_RESOURCE, "row of %zu bytes: more than the request may have", len);
     }
     if (plain) {
-        memcpy(out, value.data + DOM_ROW_HEADER_SIZE, len);
+        memcpy(out, value.data + dom_row_header_size(header), len);
     } else {
         rc = open_sealed(cipher, place, header, value, out, len, err);
     }

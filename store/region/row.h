@@ -1,8 +1,8 @@
 /* The bytes of a row: its key, its plain header, its sealed body. docs/FORMAT.md says them all.
  *
  *   key    4 bytes kind tag || HMAC-SHA256(blind key, kind || 0 || id)
- *   value  header (26) || AES-256-GCM(body) || tag (16); the additional data is
- *          region name || key || header
+ *   value  header (26) || label || AES-256-GCM(body) || tag (16); the additional data is
+ *          region name || key || header || label
  *
  * With `plain` (tests only): key = kind tag || kind || 0 || id, value = header || body.
  *
@@ -48,16 +48,20 @@ void dom_row_key_make(struct dom_row_key *key, const struct dom_hmac_key *blind,
 #define DOM_ROW_HOME        1U /* this region commits the record's writes */
 #define DOM_ROW_COMPLETE    2U /* every field is here */
 #define DOM_ROW_PLAIN       4U /* not sealed: test_plain */
-#define DOM_ROW_FLAGS_KNOWN 7U
+#define DOM_ROW_LABELLED    16U /* a label follows the header */
+#define DOM_ROW_FLAGS_KNOWN 23U
 
 struct dom_row_header {
     uint8_t flags;
     uint32_t epoch; /* of the data key */
     uint64_t version;
     uint8_t nonce[DOM_ROW_NONCE_SIZE];
+    struct dom_slice label; /* with LABELLED; as parsed it lies in the value */
 };
+/* Of the header with its label's length and the label. */
+size_t dom_row_header_size(const struct dom_row_header *header);
 void dom_row_header_encode(const struct dom_row_header *header, uint8_t *out);
-/* Errors: CORRUPT (short, unknown flags), FORMAT (newer format byte). */
+/* Errors: CORRUPT (short, unknown flags, bad label), FORMAT (newer format byte). */
 enum dom_code dom_row_header_parse(struct dom_row_header *header, struct dom_slice value,
                                    struct dom_error *err) DOM_MUST_USE;
 
@@ -79,6 +83,26 @@ void dom_row_body_encode(const struct dom_row_body *body, uint8_t *out);
 enum dom_code dom_row_body_decode(struct dom_row_body *body, struct dom_slice bytes,
                                   struct dom_arena *arena, struct dom_error *err) DOM_MUST_USE;
 
+/* What may be known of a row without opening it: whose law follows it, and how long the value of
+ * each field is. Names are there as 32-bit hashes, which those who know the schema can look up.
+ * It is authenticated with the body, but whoever reads it without the key has not checked that. */
+#define DOM_ROW_LABEL_FIELD_SIZE 8U
+#define DOM_ROW_LABEL_BYTES_MAX  (4U + DOM_ROW_LABEL_FIELD_SIZE * DOM_FIELDS_MAX)
+struct dom_row_label {
+    char home[3];
+    size_t num_fields;
+    const uint8_t *fields; /* DOM_ROW_LABEL_FIELD_SIZE bytes each */
+};
+/* FNV-1a, 32 bits. */
+uint32_t dom_row_name_hash(struct dom_slice name);
+/* `out` has DOM_ROW_LABEL_BYTES_MAX bytes; returns how many are used. */
+size_t dom_row_label_encode(const struct dom_row_body *body, uint8_t *out);
+/* False when the bytes are no label. */
+bool dom_row_label_parse(struct dom_row_label *label, struct dom_slice bytes);
+/* Field i < num_fields. */
+void dom_row_label_field(const struct dom_row_label *label, size_t i, uint32_t *name_hash,
+                         uint32_t *value_bytes);
+
 /* AES-256-GCM with its key schedule kept. Zero is empty; cleanup is legal on it. */
 struct dom_row_cipher {
     EVP_CIPHER_CTX *ctx;
@@ -94,8 +118,8 @@ struct dom_row_place {
     struct dom_slice key;
 };
 
-/* Writes header || sealed body to `out` (header + body + DOM_ROW_SEAL_SIZE bytes; without the
- * seal when header->flags has PLAIN) and returns the length. header->nonce must never have been
+/* Writes header || sealed body to `out` (dom_row_header_size + body + DOM_ROW_SEAL_SIZE bytes;
+ * without the seal when header->flags has PLAIN) and returns the length. header->nonce must never have been
  * used under header->epoch. */
 size_t dom_row_seal(struct dom_row_cipher *cipher, const struct dom_row_place *place,
                     const struct dom_row_header *header, struct dom_slice body, uint8_t *out);

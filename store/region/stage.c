@@ -131,13 +131,17 @@ enum dom_code dom_stage_row(struct dom_region *region, const struct dom_row_stat
 {
     struct dom_row_place place = {
         .keys = region->keys, .region = dom_slice_str(region->name), .key = state->key};
+    uint8_t label[DOM_ROW_LABEL_BYTES_MAX];
     uint8_t first[16U << 10];
     struct dom_arena scratch;
     size_t size = dom_row_body_size(body);
 
+    header->flags |= DOM_ROW_LABELLED;
+    header->label = dom_slice_of(label, dom_row_label_encode(body, label));
     dom_arena_init(&scratch, first, sizeof(first), SCRATCH_BYTES_MAX);
     uint8_t *plain = dom_arena_alloc(&scratch, size);
-    uint8_t *sealed = dom_arena_alloc(&scratch, DOM_ROW_HEADER_SIZE + size + DOM_ROW_SEAL_SIZE);
+    uint8_t *sealed =
+        dom_arena_alloc(&scratch, dom_row_header_size(header) + size + DOM_ROW_SEAL_SIZE);
     if (plain == NULL || sealed == NULL) {
         dom_arena_cleanup(&scratch);
         return DOM_FAIL(err, DOM_RESOURCE, "row of %zu bytes: out of memory", size);
