@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "store/store_internal.h"
 
 #define EXPIRE_PAUSE_US UINT64_C(60000000)
@@ -89,6 +90,7 @@ static void *keeper_main(void *arg)
     struct dom_store *store = arg;
     uint64_t next = 0;
 
+    dom_thread_name("keeper", NULL);
     while (pause_until(store, &store->woken_keeper, next)) {
         next = sign_what_is_due(store, take_hurry(store));
     }
@@ -126,6 +128,7 @@ static void *purger_main(void *arg)
     struct dom_store *store = arg;
     uint64_t next = 0;
 
+    dom_thread_name("purger", NULL);
     while (pause_until(store, &store->woken_purger, next)) {
         next = purge_what_is_due(store);
     }

@@ -10,6 +10,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/thread.h"
 #include "tools/command.h"
 #include "tools/config.h"
 
@@ -48,6 +49,7 @@ static void *watch_signals(void *arg)
 {
     struct signals *signals = arg;
 
+    dom_thread_name("signals", NULL);
     for (;;) {
         int got = 0;
         if (sigwait(&signals->set, &got) != 0) {
@@ -116,6 +118,7 @@ static int serve(struct dom_config *config, bool check_only)
     }
     (void)printf("listening on %s\n", dom_router_address(signals.router));
     (void)fflush(stdout);
+    dom_thread_name("domicile", NULL); /* also when started as /proc/self/exe */
     dom_router_run(signals.router);
     (void)pthread_kill(thread, SIGUSR2);
     (void)pthread_join(thread, NULL);

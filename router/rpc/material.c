@@ -13,6 +13,7 @@
 #include "base/assert.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 #define PEM_BYTES_MAX (1U << 20)
 #define CERTIFICATES_MAX 256
@@ -330,6 +331,7 @@ static void *watch(void *arg)
 {
     struct dom_tls *tls = arg;
 
+    dom_thread_name("certs", NULL);
     (void)pthread_mutex_lock(&tls->lock);
     while (!tls->stopping) {
         struct timespec until;

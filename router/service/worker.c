@@ -1,9 +1,12 @@
 #include "router/service/worker.h"
 
+#include "base/thread.h"
+
 static void *work(void *arg)
 {
     struct dom_worker *worker = arg;
 
+    dom_thread_name("worker", NULL);
     for (;;) {
         (void)pthread_mutex_lock(&worker->lock);
         while (worker->first == NULL && !worker->stopping) {

@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "store/region/region_internal.h"
 
 #define ARENA_FIRST_BYTES (128U << 10)
@@ -483,6 +484,7 @@ void *dom_region_commit_main(void *arg)
     struct dom_store_op *ops = NULL;
 
     DOM_CHECK_MAGIC(region, DOM_REGION_MAGIC);
+    dom_thread_name("commit", region->name);
     while (wait_for_group(region, &ops)) {
         commit_group(region, ops);
     }

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "store/replica/replicator_internal.h"
 
 #define BACKOFF_FIRST_US UINT64_C(20000)
@@ -385,6 +386,7 @@ static void *replicator_main(void *arg)
     struct dom_replicator *replicator = arg;
     bool stop = false;
 
+    dom_thread_name("repl", dom_region_name(replicator->home));
     while (!stop) {
         uint64_t wake = UINT64_MAX;
         uint64_t from = 0;
