@@ -209,6 +209,8 @@ void dom_audit_log_close(struct dom_audit_log *log)
     }
     dom_note_signer_cleanup(&log->signer);
     dom_buffer_cleanup(&log->pending);
+    dom_audit_recent_cleanup(&log->pending_entries);
+    dom_audit_recent_cleanup(&log->recent);
     dom_buffer_cleanup(&log->note);
     rocksdb_writebatch_destroy(log->batch);
     (void)pthread_mutex_destroy(&log->pending_lock);
@@ -248,9 +250,10 @@ void dom_audit_log_stage(struct dom_audit_log *log, rocksdb_writebatch_t *batch,
 }
 
 void dom_audit_log_committed(struct dom_audit_log *log, const struct dom_hash *leaves,
-                             size_t num_leaves)
+                             size_t num_leaves, struct dom_slice run)
 {
     DOM_ASSERT(pthread_mutex_lock(&log->pending_lock) == 0);
+    dom_audit_recent_add(&log->pending_entries, log->next, num_leaves, run);
     if (log->pending.len / DOM_HASH_SIZE + num_leaves > DOM_AUDIT_LOG_PENDING_MAX) {
         dom_buffer_clear(&log->pending);
         log->pending_first = log->next;

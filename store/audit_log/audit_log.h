@@ -50,9 +50,9 @@ uint64_t dom_audit_log_next(const struct dom_audit_log *log);
 /* Puts the run of `count` entries that begin at dom_audit_log_next into the batch. */
 void dom_audit_log_stage(struct dom_audit_log *log, rocksdb_writebatch_t *batch,
                          struct dom_slice run);
-/* The batch is durable: `leaves` are the leaf hashes of its run. */
+/* The batch is durable: `leaves` are the leaf hashes of its run. Both are copied. */
 void dom_audit_log_committed(struct dom_audit_log *log, const struct dom_hash *leaves,
-                             size_t num_leaves);
+                             size_t num_leaves, struct dom_slice run);
 /* After the database was reopened: reads the next index again. A write that failed may be there. */
 enum dom_code dom_audit_log_reload(struct dom_audit_log *log, struct dom_error *err) DOM_MUST_USE;
 

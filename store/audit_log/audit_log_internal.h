@@ -11,6 +11,7 @@
 #include "store/audit/tiledir.h"
 #include "store/audit/tree.h"
 #include "store/audit_log/audit_log.h"
+#include "store/audit_log/recent.h"
 
 /* Leaf hashes that wait for integration; past it they are read back from the entries. */
 #define DOM_AUDIT_LOG_PENDING_MAX (64U << 10)
@@ -39,6 +40,7 @@ struct dom_audit_log {
     pthread_mutex_t pending_lock;
     struct dom_buffer pending; /* leaf hashes end to end */
     uint64_t pending_first;    /* index of the first of them */
+    struct dom_audit_recent pending_entries;
 
     /* The integrating thread's. */
     bool loaded; /* edge and tiles agree with the database */
@@ -46,6 +48,7 @@ struct dom_audit_log {
     struct dom_audit_log_tile *tiles; /* right-edge tile of each level */
     rocksdb_writebatch_t *batch;
     _Atomic uint64_t published_size;
+    struct dom_audit_recent recent; /* from the last bundle on that is not full on files */
 
     pthread_mutex_t note_lock;
     struct dom_buffer note;    /* newest signed checkpoint */

@@ -78,7 +78,7 @@ static bool add_entry(void *context, uint64_t index, struct dom_slice entry)
 }
 
 /* Leaf hashes that the commit thread computed, and before them, if there is a gap (after a start
- * or a long stall), entries read back. */
+ * or a long stall), entries read back. The entries themselves are kept for publishing. */
 static enum dom_code grow(struct dom_audit_log *log, struct dom_error *err)
 {
     struct dom_hash_sink sink = {.put = put_hash, .impl = log};
@@ -89,7 +89,11 @@ static enum dom_code grow(struct dom_audit_log *log, struct dom_error *err)
     size_t count = taken.len / DOM_HASH_SIZE;
     log->pending = (struct dom_buffer){0};
     log->pending_first = first + count;
+    struct dom_audit_recent entries = log->pending_entries;
+    log->pending_entries = (struct dom_audit_recent){.first = entries.end, .end = entries.end};
     DOM_ASSERT(pthread_mutex_unlock(&log->pending_lock) == 0);
+    dom_audit_recent_move(&log->recent, &entries);
+    dom_audit_recent_cleanup(&entries);
 
     enum dom_code rc = DOM_OK;
     if (log->edge.size < first) {
@@ -188,9 +192,15 @@ static bool add_to_bundle(void *context, uint64_t index, struct dom_slice entry)
 static enum dom_code read_bundle(void *impl, uint64_t first, unsigned count,
                                  struct dom_buffer *bundle, struct dom_error *err)
 {
+    struct dom_audit_log *log = impl;
     struct bundle_sink sink = {.bundle = bundle, .err = err};
+    struct dom_slice held;
 
-    enum dom_code rc = dom_audit_log_walk(impl, first, first + count, add_to_bundle, &sink, err);
+    if (dom_audit_recent_find(&log->recent, first, count, &held)) {
+        dom_buffer_append_slice(bundle, held);
+        return bundle->failed ? DOM_FAIL(err, DOM_RESOURCE, "out of memory for a bundle") : DOM_OK;
+    }
+    enum dom_code rc = dom_audit_log_walk(log, first, first + count, add_to_bundle, &sink, err);
     return rc != DOM_OK ? rc : sink.code;
 }
 
@@ -207,6 +217,7 @@ static enum dom_code publish(struct dom_audit_log *log, struct dom_error *err)
     enum dom_code rc = dom_tiledir_publish(&what, NULL, err);
     if (rc == DOM_OK) {
         log->published_size = log->head.size;
+        dom_audit_recent_trim(&log->recent, log->head.size - log->head.size % DOM_TILE_WIDTH);
     }
     return rc;
 }

@@ -280,7 +280,8 @@ static void after_write(struct dom_region *region)
     atomic_fetch_add(&region->num_applied, group->num_applied);
     if (group->num_leaves > 0) {
         const void *leaves = group->leaves.data;
-        dom_audit_log_committed(region->log, leaves, (size_t)group->num_leaves);
+        dom_audit_log_committed(region->log, leaves, (size_t)group->num_leaves,
+                                dom_buffer_slice(&group->run));
     }
     if ((group->num_leaves > 0 && !had_due) || group->first_purge) {
         region->host->wake_keeper(region->host->store);
