@@ -26,6 +26,7 @@ static const char s_help[] =
     "    domicile policy test FILE_test.cfg... [--format text|json|tap] [--coverage]\n"
     "    domicile policy where FILE [--kind K] [--home CC] [--date DATE] [--format text|json]\n"
     "    domicile policy diff OLD NEW [--no-new-access] [--format text|json]\n"
+    "    domicile policy impact NEW --data DIR [--date DATE] [--format text|json]\n"
     "    domicile policy fmt FILE... [--check|--diff|--write]\n"
     "    domicile policy docs FILE [--date DATE] [--format md|html]\n"
     "\n"
@@ -35,6 +36,7 @@ static const char s_help[] =
     "    test     runs the cases of test files and prints those that fail.\n"
     "    where    says where each class of each home's data may lie.\n"
     "    diff     says exactly what a new policy decides otherwise.\n"
+    "    impact   says what a new policy would change for real traffic and stored records.\n"
     "    fmt      lays files out in one way, keeping every comment.\n"
     "    docs     prints a policy as tables for people.\n"
     "\n"
@@ -358,10 +360,11 @@ int dom_policy_command(int argc, char **argv)
         {"diff", dom_policy_diff_verb},
         {"fmt", dom_policy_fmt_verb},
         {"docs", dom_policy_docs_verb},
+        {"impact", dom_policy_impact_verb},
     };
 
     if (argc < 2) {
-        return dom_policy_usage("needs a verb: check, explain, test, where, diff, fmt or docs", "");
+        return dom_policy_usage("needs a verb: check, explain, test, where, diff, impact, fmt or docs", "");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         (void)fputs(s_help, stdout);

@@ -212,5 +212,170 @@ def _(env):
         equal(explain(env, *arguments).returncode, 3, "usage: %s" % arguments)
 
 
+# ---- impact ----
+
+def changed(env, name, *edits):
+    """A policy of the next version with these edits, as a person would make them."""
+    text = env.copy.text.replace("version = %dL;" % env.copy.version,
+                                 "version = %dL;" % (env.copy.version + 1))
+    for old, new in edits:
+        if text.count(old) != 1:
+            raise RuntimeError("%d places with %r" % (text.count(old), old))
+        text = text.replace(old, new)
+    path = os.path.join(env.scratch, name + ".cfg")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def impact(env, path, *arguments, code=2):
+    done = env.run("policy", "impact", path, "--data", env.main.data, "--format", "json",
+                   *arguments)
+    equal((done.returncode, done.stderr), (code, ""), "impact (%.600s)" % done.stdout)
+    return json.loads(done.stdout)
+
+
+def flips(told, words):
+    return told["flips"][words]["count"]
+
+
+@suite.check("the policy in force changes nothing, over every log and every row")
+def _(env):
+    # Replicas that are still on their way are missing where they are to be.
+    wait_until(lambda: env.run("policy", "impact", env.copy.path, "--data",
+                               env.main.data).returncode == 0, what="replication")
+    told = impact(env, env.copy.path, code=0)
+    equal(told["not_replayed"], 0, "not replayed")
+    true(told["replayed"] >= len(env.decisions), "replayed %d" % told["replayed"])
+    equal(told["entries"], told["replayed"] + told["no_decisions"], "denominators")
+    equal(sum(g["count"] for g in told["flips"].values()), 0, "flips")
+    true(told["records"]["rows"] > 20, "rows")
+    equal(told["records"]["not_judged"], 0, "rows not judged")
+    equal(told["records"]["moves"], 0, "moves")
+    equal(told["records"]["no_place"], [], "no place")
+
+
+@suite.check("a class taken out of a permit: exactly the calls that it was given to get less")
+def _(env):
+    path = changed(env, "less", (
+        'to = ("US"); kinds = ("live_room"); classes = ("content", "identifier");\n'
+        '    purposes = ("moderation"); services = ("moderation"); basis = "scc_eu_us";\n'
+        '    obligations = ( { do = "pseudonymise"; classes = ("identifier"); key = "eea_export"; },',
+        'to = ("US"); kinds = ("live_room"); classes = ("content");\n'
+        '    purposes = ("moderation"); services = ("moderation"); basis = "scc_eu_us";\n'
+        '    obligations = ('))
+    told = impact(env, path)
+    hit = [e for e in env.decisions if e["entry"]["decision"]["effect"] != "deny"
+           and e["entry"]["transfer"].get("to") == "US"
+           and any(f["c"] == "identifier" and f["h"] == "pseudonym"
+                   for f in e["entry"].get("fields", []))]
+    alone = [e for e in hit if all(f["h"] not in ("clear",) for f in e["entry"]["fields"])]
+    true(len(hit) > 4, "hits")
+    equal(flips(told, "given less of") + flips(told, "newly denied"), len(hit), "flips")
+    equal(flips(told, "newly denied"), len(alone), "calls with nothing left")
+    equal(flips(told, "newly allowed") + flips(told, "given more of"), 0, "loosened")
+    group = told["flips"]["given less of"]["groups"][0]
+    equal((group["service"], group["home"], group["to"]), ("moderation", "DE", "US"), "group")
+    known = {e["index"]: e["entry"]["id"] for e in hit}
+    for example in group["examples"]:
+        equal(known[example["index"]], example["id"], "example")
+    equal(told["records"]["moves"], 0, "moves")
+
+
+@suite.check("a service that loses its purposes loses everything, and is named")
+def _(env):
+    text = env.copy.text
+    at = text.index("\n  moderation = { kinds")
+    entry = text[at:text.index("};", at)]
+    path = changed(env, "losing", (entry, entry.replace('purposes = ("moderation"',
+                                                        'purposes = ("billing"')))
+    told = impact(env, path)
+    equal([s["service"] for s in told["lose_everything"]], ["moderation"], "services")
+    before = [e for e in env.decisions if e["entry"]["decision"]["effect"] != "deny"
+              and "moderation" in e["entry"]["actor"]["id"]]
+    equal(told["lose_everything"][0]["permitted_before"], len(before), "permitted before")
+    done = env.run("policy", "impact", path, "--data", env.main.data)
+    true("loses all: moderation: %d calls were permitted" % len(before) in done.stdout, done.stdout)
+
+
+@suite.check("a narrower placement: the rows that must leave, by region, with bytes and time")
+def _(env):
+    regions = json.loads(env.run("policy", "where", env.copy.path, "--kind", "live_room", "--home",
+                                 "DE", "--format", "json").stdout)["regions"]
+    away = {"eu-west-1", "us-west-2"}
+    path = changed(env, "narrow", (
+        'classes = ("public"); regions = ("*");\n    basis = "not_personal"; },\n\n'
+        '  { id = "eea-north"',
+        'classes = ("public"); regions = (%s);\n    basis = "not_personal"; },\n\n'
+        '  { id = "eea-north"' % ", ".join('"%s"' % r for r in regions if r not in away)))
+    told = impact(env, path, "--records-per-s", "1")
+    leave = told["records"]["leave"]
+    live = 2 * 3  # rooms with a public field, of two rounds of traffic
+    equal({p["region"] for p in leave}, away, "regions that are left")
+    for place in leave:
+        equal((place["kind"], place["home"], place["classes"]), ("live_room", "DE", ["public"]),
+              "what leaves")
+        equal(place["records"], live, "records that leave %s" % place["region"])
+        true(place["bytes"] > place["records"] * len("https://img.example/1"), "bytes")
+    equal(told["records"]["moves"], live * len(leave), "moves")
+    equal(told["records"]["seconds"], told["records"]["moves"], "seconds at 1 record/s")
+    equal(told["records"]["no_place"], [], "no place")
+
+
+@suite.check("a class that loses its placement: the records left without a legal place")
+def _(env):
+    path = changed(env, "homeless", (
+        '{ id = "eea-central"; home = ("eea_central");\n'
+        '    classes = ("content", "identifier", "network",',
+        '{ id = "eea-central"; home = ("eea_central");\n'
+        '    classes = ("content", "identifier",'))
+    told = impact(env, path)
+    true(all(p["classes"] == ["network"] for p in told["records"]["no_place"]), "classes")
+    equal({p["region"]: p["records"] for p in told["records"]["no_place"]}, {REGION: 2 * 3},
+          "records without a place")
+
+
+@suite.check("asked as of a date behind the end of the policy, everything that crosses is denied")
+def _(env):
+    told = impact(env, env.copy.path, "--date", "2099-01-01")
+    crossed = [e for e in env.decisions if e["entry"]["decision"]["effect"] != "deny"
+               and e["entry"]["transfer"].get("to")]
+    equal(flips(told, "newly denied"), len(crossed), "newly denied")
+
+
+@suite.check("what cannot be replayed is counted with its reason, and never guessed")
+def _(env):
+    log = os.path.join(env.scratch, "damaged")
+    shutil.copytree(audit_dir(env), log)
+    done = env.run("policy", "impact", env.copy.path, "--log", log, "--format", "json")
+    equal(done.returncode, 0, "the copy: " + done.stderr)
+    renamed = os.path.join(env.scratch, "renamed.cfg")
+    pathlib.Path(renamed).write_text(env.copy.text.replace(REGION, "eu-central-9"), encoding="utf-8")
+    done = env.run("policy", "impact", renamed, "--log", log, "--format", "json")
+    equal(done.returncode, 0, done.stderr[:300])
+    told = json.loads(done.stdout)
+    true(told["not_replayed"] >= len(env.decisions), "not replayed")
+    equal((told["replayed"], told["not_replayed"]), (0, told["entries"] - told["no_decisions"]),
+          "denominators")
+    equal(told["not_replayed_because"][0]["count"], told["not_replayed"], "because")
+    true(REGION in told["not_replayed_because"][0]["what"], told["not_replayed_because"][0]["what"])
+    for bundle in pathlib.Path(log).glob("tile/entries/**/*"):
+        if bundle.is_file():
+            bundle.write_bytes(bundle.read_bytes()[:-1])
+    equal(env.run("policy", "impact", env.copy.path, "--log", log).returncode, 1, "a cut bundle")
+
+
+@suite.check("wrong use of impact, and folders that hold no data, are refused")
+def _(env):
+    for arguments, code in (([env.copy.path], 3), (["--data", env.main.data], 3),
+                            ([env.copy.path, "--data", env.main.data, "--date", "2027-02-30"], 3),
+                            ([env.copy.path, "--data", env.main.data, "--records-per-s", "0"], 3),
+                            ([env.copy.path, "--data", env.scratch], 1),
+                            ([env.copy.path, "--data", "/nonexistent"], 1),
+                            ([env.copy.path, "--log", env.scratch], 1),
+                            (["/nonexistent", "--data", env.main.data], 1)):
+        equal(env.run("policy", "impact", *arguments).returncode, code, "%s" % arguments)
+
+
 if __name__ == "__main__":
     suite.main(prepare)
