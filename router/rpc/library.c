@@ -14,36 +14,9 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "router/rpc/handshakes.h"
 
 static pthread_once_t s_once = PTHREAD_ONCE_INIT;
-
-/* gRPC tells of a refused handshake in its log and nowhere else: which it was, not from where. */
-static const char s_handshake[] = "Handshake failed";
-static atomic_uint_fast64_t s_handshakes_refused;
-
-static void note_handshake(const char *message)
-{
-    static atomic_llong s_seconds[16];
-    struct timespec now;
-    unsigned hash = 0;
-
-    (void)atomic_fetch_add_explicit(&s_handshakes_refused, 1, memory_order_relaxed);
-    const char *why = strrchr(message, ':');
-    why = why == NULL || why[1] == '\0' ? message : why + 1;
-    for (const char *c = why; *c != '\0'; c++) {
-        hash = hash * 31 + (unsigned char)*c;
-    }
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    if (atomic_exchange(&s_seconds[hash % 16], (long long)now.tv_sec) != (long long)now.tv_sec) {
-        dom_log(DOM_LOG_WARN, "tls.handshake_refused", "text=\"%.200s\" refused=%llu", why,
-                (unsigned long long)dom_rpc_library_handshakes_refused());
-    }
-}
-
-uint64_t dom_rpc_library_handshakes_refused(void)
-{
-    return atomic_load_explicit(&s_handshakes_refused, memory_order_relaxed);
-}
 
 /* A peer can make grpc complain at will (a compressed message is one line): one line a second
  * is passed on as a warning, the rest only to who asked for everything. */
@@ -52,8 +25,7 @@ static void to_our_log(gpr_log_func_args *args)
     static atomic_llong s_last_second;
     struct timespec now;
 
-    if (strstr(args->message, s_handshake) != NULL) {
-        note_handshake(args->message);
+    if (dom_rpc_handshake_note(args->message)) {
         return;
     }
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);

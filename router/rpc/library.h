@@ -4,12 +4,8 @@
 #ifndef DOM_ROUTER_RPC_LIBRARY_H
 #define DOM_ROUTER_RPC_LIBRARY_H
 
-#include <stdint.h>
-
 /* Initialises grpc (counted) and sends its own messages to our log. */
 void dom_rpc_library_ref(void);
-/* TLS handshakes that this process has refused, or that were refused to it, since it began. */
-uint64_t dom_rpc_library_handshakes_refused(void);
 void dom_rpc_library_unref(void);
 
 #endif

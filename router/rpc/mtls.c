@@ -1,9 +1,11 @@
 /* Who calls, proven by the certificate of the connection.
  *
- * The handshake (gRPC, OpenSSL) has checked the chain and that the peer has the key. What the
- * handshake cannot know is looked at again for every call: the revocation lists and the CA bundle
- * as they are now, the validity dates, and the form of the name. What is found for a certificate
- * is kept for as long as the connection lives, so that a call costs one comparison of its bytes.
+ * The handshake (gRPC, OpenSSL) has checked that the peer has the key of the certificate that it
+ * showed, and nothing else: whoever is refused is to be told why, and to be found in the log, which
+ * a failed handshake cannot do. Everything else is judged here, for every call: the chain up to the
+ * CA bundle as it is now, the strength of keys and signatures, the revocation lists, the validity
+ * dates, and the form of the name. What is found for a certificate is kept for as long as the
+ * connection lives, so that a call costs one comparison of its bytes.
  */
 #include <grpc/grpc_security.h>
 #include <openssl/err.h>
@@ -167,8 +169,8 @@ static enum dom_rpc_fault take_uri(struct peer *peer, const char *trust_domain)
                                                                   : DOM_RPC_FAULT_TRUST_DOMAIN;
 }
 
-/* OpenSSL's security level refuses these in the handshake; it is a setting of the machine, this
- * is not. */
+/* OpenSSL's security level would refuse these in a handshake that verifies; it is a setting of the
+ * machine, this is not. */
 static enum dom_rpc_fault check_strength(X509 *cert)
 {
     EVP_PKEY *key = X509_get0_pubkey(cert);
@@ -387,7 +389,7 @@ static struct peer *find_peer(struct dom_rpc_peers *peers, const grpc_auth_conte
 
 static enum dom_rpc_fault judge(struct dom_rpc_peers *peers, struct peer *peer)
 {
-    if (peer->fixed != DOM_RPC_FAULT_NONE) {
+    if (peer->cert == NULL) {
         return peer->fixed;
     }
     if (dom_tls_generation(peers->tls) != peers->material->generation) {
@@ -397,6 +399,10 @@ static enum dom_rpc_fault judge(struct dom_rpc_peers *peers, struct peer *peer)
     if (peer->generation != peers->material->generation) {
         peer->trust = check_trust(peers, peer);
         peer->generation = peers->material->generation;
+    }
+    /* What a stranger's certificate says is not worth a look: first who made it, then the rest. */
+    if (peer->trust != DOM_RPC_FAULT_UNTRUSTED && peer->fixed != DOM_RPC_FAULT_NONE) {
+        return peer->fixed;
     }
     if (peer->trust != DOM_RPC_FAULT_NONE) {
         return peer->trust;
@@ -454,6 +460,18 @@ static void take_claims(struct dom_rpc_call *call, struct dom_rpc_identity *out)
     }
 }
 
+/* A stranger can write any name into a certificate of its own making: a claim, like metadata. */
+static void disown(struct dom_rpc_identity *out)
+{
+    if (out->region.len > 0) {
+        out->claimed_region = out->region;
+        out->claimed_service = out->service;
+    }
+    out->subject = dom_slice_of(NULL, 0);
+    out->region = dom_slice_of(NULL, 0);
+    out->service = dom_slice_of(NULL, 0);
+}
+
 static enum dom_rpc_fault identify(struct dom_rpc_call *call, struct dom_rpc_identity *out)
 {
     struct dom_rpc_peers *peers = call->server->peers;
@@ -475,6 +493,9 @@ static enum dom_rpc_fault identify(struct dom_rpc_call *call, struct dom_rpc_ide
         fault = judge(peers, peer);
         out->proven = copy_facts(call, peer, out) && fault == DOM_RPC_FAULT_NONE;
         take_claims(call, out);
+        if (fault == DOM_RPC_FAULT_UNTRUSTED) {
+            disown(out);
+        }
         if (!out->proven && fault == DOM_RPC_FAULT_NONE) {
             fault = DOM_RPC_FAULT_NO_PROOF;
         }
@@ -520,7 +541,7 @@ static enum dom_code credentials(struct dom_rpc_server *server, grpc_server_cred
     server->ports[server->num_ports++] = port;
     *credsp = grpc_ssl_server_credentials_create_with_options(
         grpc_ssl_server_credentials_create_options_using_config_fetcher(
-            GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY, fetch, port));
+            GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_BUT_DONT_VERIFY, fetch, port));
     return *credsp != NULL ? DOM_OK : DOM_FAIL(err, DOM_INTERNAL, "grpc has no credentials");
 }
 

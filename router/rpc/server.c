@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "router/rpc/internal.h"
+#include "router/rpc/handshakes.h"
 #include "router/rpc/library.h"
 #include "router/rpc/material.h"
 
@@ -59,8 +60,13 @@ static grpc_server *create_server(const struct dom_rpc_server_options *options)
 static void bind_method(struct dom_rpc_server *server, const struct dom_rpc_method *method,
                         void *context, bool built_in, bool bidi)
 {
-    server->bound[server->num_bound++] = (struct dom_rpc_bound){
+    struct dom_rpc_bound *bound = &server->bound[server->num_bound++];
+
+    *bound = (struct dom_rpc_bound){
         .method = *method, .context = context, .built_in = built_in, .bidi = bidi};
+    /* The handshake lets strangers in, so that they are told why they are refused. Health and
+     * reflection need no name of a region, but not even they are for strangers. */
+    bound->method.needs_identity |= built_in && server->identity == &dom_rpc_identity_mtls;
 }
 
 static enum dom_code check_options(const struct dom_rpc_server_options *options,
@@ -167,7 +173,7 @@ enum dom_code dom_rpc_server_new(struct dom_rpc_server **serverp,
         options->tls == NULL ? &dom_rpc_identity_insecure : &dom_rpc_identity_mtls;
     server->refused = options->refused;
     server->context = options->context;
-    server->handshakes_before = dom_rpc_library_handshakes_refused();
+    server->handshakes_before = dom_rpc_handshakes_refused();
     server->in_flight_max =
         options->in_flight_max == 0 ? DOM_IN_FLIGHT_CALLS_MAX : options->in_flight_max;
     server->drain_grace_ms = options->drain_grace_ms;
@@ -388,7 +394,7 @@ void dom_rpc_server_stats(const struct dom_rpc_server *server, struct dom_rpc_st
     if (server->tls != NULL) {
         struct dom_tls_material *material = dom_tls_get(server->tls);
         out->handshakes_refused =
-            dom_rpc_library_handshakes_refused() - server->handshakes_before;
+            dom_rpc_handshakes_refused() - server->handshakes_before;
         out->tls_cert_expires_s = material->cert_expires_s;
         out->tls_crl_expires_s = material->crl_expires_s;
         dom_tls_material_unref(material);

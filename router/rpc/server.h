@@ -51,7 +51,7 @@ struct dom_rpc_identity {
     X(IS_CA, "the certificate is that of a CA")                                              \
     X(KEY_WEAK, "the certificate's key, or one of its issuers', is too weak")                \
     X(SIGNATURE_WEAK, "the certificate is signed with a broken hash")                        \
-    X(UNTRUSTED, "the certificate's issuer is not trusted any more")                         \
+    X(UNTRUSTED, "none of the CAs that this router trusts has issued the certificate")                         \
     X(REVOKED, "the certificate is revoked")                                                 \
     X(NOT_YET_VALID, "the certificate is not valid yet")                                     \
     X(EXPIRED, "the certificate has expired")                                                \
@@ -86,7 +86,8 @@ struct dom_rpc_method {
     const char *path;        /* "/domicile.v1.RecordService/GetRecord"; static */
     enum dom_rpc_kind kind;
     unsigned slots;          /* calls armed at once: 16-64 for hot methods, 2 for cold ones */
-    bool needs_identity;     /* refuse UNAUTHENTICATED before the handler when there is none */
+    bool needs_identity;     /* refuse UNAUTHENTICATED before the handler when there is none; with
+                              * mTLS, health and reflection do */
     void (*handler)(struct dom_rpc_call *call, void *context); /* I/O thread; must not block */
 };
 

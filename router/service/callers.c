@@ -133,13 +133,14 @@ static const char *op_of(const char *path)
 }
 
 /* One entry for a certificate, fault and second: a caller that is refused can ask as often as it
- * likes, and must not fill the log with it. The metric counts every call. */
+ * likes, and must not fill the log with it. Certificates that none of our CAs made cost their owner
+ * nothing, so all of them together get one a second. The metric counts every call. */
 static bool is_due(struct dom_router *router, const struct dom_rpc_identity *identity,
                    enum dom_rpc_fault fault, int64_t now_ms)
 {
     uint64_t hash = UINT64_C(14695981039346656037);
 
-    for (size_t i = 0; i < identity->cert_key.len; i++) {
+    for (size_t i = 0; i < identity->cert_key.len && fault != DOM_RPC_FAULT_UNTRUSTED; i++) {
         hash = (hash ^ identity->cert_key.data[i]) * UINT64_C(1099511628211);
     }
     hash = (hash ^ (uint64_t)fault) * UINT64_C(1099511628211);

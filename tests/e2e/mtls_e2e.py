@@ -6,6 +6,8 @@ claims that are never believed, certificates that name nobody, files that rotate
 """
 import pathlib
 import re
+import socket
+import ssl
 import sys
 import threading
 
@@ -224,32 +226,81 @@ def _(env):
     equal(new.list[0][2]["actor"]["id"], env.pki.id("nobody", "us-west-2"), "actor.id")
 
 
-@suite.check("refused in the handshake and counted: other CA, expired, not yet valid")
+def told_with_entry(env, folder, reason, actor, region, call):
+    """The refusal names the reason, and one entry of `region` says whose certificate it was."""
+    metric = 'domicile_identity_refused_total{reason="%s"}' % reason
+    before = counter(env, metric)
+    size = log_entries(env, region)
+    handshakes = env.main.metric("domicile_tls_handshakes_refused_total")
+    call(folder)
+    equal(counter(env, metric), before + 1, "counted: " + reason)
+    equal(log_entries(env, region), size + 1, "entries of %s: %s" % (region, reason))
+    equal(env.main.metric("domicile_tls_handshakes_refused_total"), handshakes, "handshakes")
+    if region in REGIONS:
+        entry = json.loads(entries(env, env.main, region)[-1][1])
+        equal(entry["detail"], {"identity": reason}, "detail")
+        equal(entry["actor"].get("id"), actor, "actor")
+
+
+@suite.check("expired, not yet valid: refused with the reason and an entry that names the caller")
 def _(env):
-    san = "URI:" + env.pki.id("room-service", "eu-central-1")
+    name = env.pki.id("room-service", "eu-central-1")
+    read = lambda folder: refused(  # noqa: E731
+        lambda: bare(env, folder).get("live_room", "r-1", timeout=5), "UNAUTHENTICATED",
+        "UNAUTHENTICATED")
+    told_with_entry(env, forge(env, "expired", "URI:" + name,
+                               dates=("20200101000000Z", "20210101000000Z")),
+                    "EXPIRED", name, "eu-central-1", read)
+    told_with_entry(env, forge(env, "future", "URI:" + name,
+                               dates=("20400101000000Z", "20410101000000Z")),
+                    "NOT_YET_VALID", name, "eu-central-1", read)
+
+
+@suite.check("another CA: refused with UNTRUSTED; its names are claims, and strangers share one entry")
+def _(env):
+    name = env.pki.id("room-service", "eu-central-1")
+    region = first_region(env)
     other = certificates.Pki(env.domicile, env.folder("other-pki"))
-    cases = [forge(env, "other-ca", san, ca=other.ca),
-             forge(env, "expired", san, dates=("20200101000000Z", "20210101000000Z")),
-             forge(env, "future", san, dates=("20400101000000Z", "20410101000000Z"))]
-    for folder in cases:
-        before = env.main.metric("domicile_tls_handshakes_refused_total")
-        refused(lambda: bare(env, folder).get("live_room", "r-1", timeout=3), "UNAVAILABLE")
-        true(env.main.metric("domicile_tls_handshakes_refused_total") > before,
-             "not counted: " + folder)
+    callers = [bare(env, forge(env, "other-ca-%d" % i, "URI:" + name, ca=other.ca))
+               for i in range(5)]
+    while time.time() % 1 > 0.3:
+        time.sleep(0.02)  # the five calls lie within one second of the clock
+    size = log_entries(env, region)
+    for caller in callers:
+        failure = refused(lambda: caller.get("live_room", "r-1", timeout=5), "UNAUTHENTICATED",
+                          "UNAUTHENTICATED")
+        equal(failure.metadata.get("identity"), "UNTRUSTED", "reason")
+    true(1 <= log_entries(env, region) - size <= 2,
+         "%d entries of strangers" % (log_entries(env, region) - size))
+    if region in REGIONS:
+        entry = json.loads(entries(env, env.main, region)[-1][1])
+        true("id" not in entry["actor"] and "region" not in entry["actor"], "taken for proven")
+        equal(entry["claim"]["service"], "room-service", "claim")
+    refused(lambda: callers[0].call("grpc.health.v1.Health/Check"), "UNAUTHENTICATED",
+            "UNAUTHENTICATED")
 
 
-@suite.check("refused in the handshake although the client offers them: RSA 1024, SHA-1")
+@suite.check("RSA 1024 and SHA-1: refused with the reason where the machine's own level lets them by")
 def _(env):
-    san = "URI:" + env.pki.id("room-service", "eu-central-1")
-    for folder in (forge(env, "rsa1024", san, algorithm="rsa1024"),
-                   forge(env, "sha1", san, digest="sha1")):
-        before = env.main.metric("domicile_tls_handshakes_refused_total")
-        done = subprocess.run(
-            ["timeout", "3", "openssl", "s_client", "-connect", env.main.address, "-cert",
-             folder + "/svid.pem", "-key", folder + "/svid_key.pem", "-cipher",
-             "DEFAULT@SECLEVEL=0", "-alpn", "h2"], stdin=subprocess.DEVNULL, capture_output=True)
-        true(env.main.metric("domicile_tls_handshakes_refused_total") == before + 1,
-             "not counted: %s %s" % (folder, done.stderr[-200:]))
+    name = env.pki.id("room-service", "eu-central-1")
+    openssl = os.path.join(env.scratch, "weak.cnf")
+    pathlib.Path(openssl).write_text(
+        "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n"
+        "[c]\nCipherString = DEFAULT@SECLEVEL=0\n", encoding="utf-8")
+
+    def read(reason):
+        def run(folder):
+            done = subprocess.run(
+                [sys.executable, str(ROOT / "tests" / "e2e" / "lib" / "get_as.py"),
+                 env.descriptors, env.main.address, folder],
+                env=dict(os.environ, OPENSSL_CONF=openssl), capture_output=True, timeout=30,
+                text=True)
+            equal(done.stdout.strip(), "UNAUTHENTICATED " + reason, done.stderr[-300:])
+        return run
+    told_with_entry(env, forge(env, "rsa1024", "URI:" + name, algorithm="rsa1024"), "KEY_WEAK",
+                    name, "eu-central-1", read("KEY_WEAK"))
+    told_with_entry(env, forge(env, "sha1", "URI:" + name, digest="sha1"), "SIGNATURE_WEAK", name,
+                    "eu-central-1", read("SIGNATURE_WEAK"))
 
 
 @suite.check("openssl s_client: TLS 1.3, h2, the chain verifies; 1.2, 1.1 and no certificate do not")
@@ -290,19 +341,42 @@ def _(env):
     true("Reused, TLSv1.3" in dial("-sess_in"), "not resumed")
 
 
-@suite.check("plain text to the TLS port is refused, counted, and logged once a second")
+@suite.check("plain text and TLS 1.2: refused, counted, logged once for each source and second")
 def _(env):
+    host, port = env.main.address.rsplit(":", 1)
     before = env.main.metric("domicile_tls_handshakes_refused_total")
-    with open(env.main.log_path, encoding="utf-8") as f:
-        lines = f.read().count("tls.handshake_refused")
-    for _ in range(5):
-        caller = rpc.Client(env.api, env.main.address, "room-service", "eu-central-1")
-        refused(lambda: caller.get("live_room", "r-1", timeout=2), "UNAVAILABLE")
-        caller.close()
-    true(env.main.metric("domicile_tls_handshakes_refused_total") >= before + 5, "not counted")
-    with open(env.main.log_path, encoding="utf-8") as f:
-        more = f.read().count("tls.handshake_refused") - lines
-    true(1 <= more <= 4, "%d lines" % more)
+
+    def lines():
+        text = pathlib.Path(env.main.log_path).read_text(encoding="utf-8")
+        return re.findall(r"tls.handshake_refused source=(\S+) ", text)
+    old = len(lines())
+    sources = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+    hello12 = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    hello12.check_hostname = False
+    hello12.verify_mode = ssl.CERT_NONE
+    hello12.maximum_version = ssl.TLSVersion.TLSv1_2
+    begun = time.time()
+    for source in sources:
+        for how in range(6):
+            with socket.create_connection((host, int(port)), 5, (source, 0)) as s:
+                if how % 2 == 0:
+                    s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+                    while s.recv(4096):
+                        pass
+                else:
+                    try:
+                        hello12.wrap_socket(s)
+                        raise AssertionError("TLS 1.2 was accepted")
+                    except (ssl.SSLError, ConnectionError):
+                        pass
+    seconds = int(time.time() - begun) + 2
+    wait_until(lambda: env.main.metric("domicile_tls_handshakes_refused_total") >= before + 18,
+               what="counting")
+    new = lines()[old:]
+    for source in sources:
+        true(1 <= new.count(source) <= seconds, "%s: %d lines in %d s" % (
+            source, new.count(source), seconds))
+    equal(set(new), set(sources), "sources")
 
 
 @suite.check("a refused call is logged with its source, once a second")

@@ -69,7 +69,8 @@ class Env:
     def __init__(self, name):
         self.scratch = tempfile.mkdtemp(prefix="domicile-%s-" % name)
         self.domicile = _find_binary()
-        self.api = rpc.Api(_make_descriptors(self.scratch))
+        self.descriptors = _make_descriptors(self.scratch)
+        self.api = rpc.Api(self.descriptors)
         self.routers = []
         self.clients = []
         if not os.path.exists(self.domicile):
