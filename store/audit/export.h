@@ -14,83 +14,9 @@
 #include "base/error.h"
 #include "base/note/note.h"
 #include "store/audit/export_format.h"
-#include "store/audit/scan.h"
+#include "store/audit/filter.h"
 #include "store/audit/tiledir.h"
-
-#define DOM_EXPORT_WHERE_MAX 32U
-
-/* X(key as users write it, field of struct dom_entry_head) */
-#define DOM_EXPORT_KEYS(X)        \
-    X("from", from)               \
-    X("to", to)                   \
-    X("from_region", from_region) \
-    X("to_region", to_region)     \
-    X("service", actor_id)        \
-    X("country", actor_country)   \
-    X("kind", kind)               \
-    X("home", home)               \
-    X("outcome", effect)          \
-    X("reason", reason)           \
-    X("type", type)               \
-    X("op", op)                   \
-    X("purpose", purpose)         \
-    X("record", record_id)        \
-    X("trace", trace)             \
-    X("id", id)
-
-enum dom_export_key {
-#define X(text, field) DOM_EXPORT_##field,
-    DOM_EXPORT_KEYS(X)
-#undef X
-};
-
-struct dom_export_where {
-    enum dom_export_key key;
-    struct dom_slice value; /* exact */
-};
-
-/* An entry passes if it is in both ranges and, for each key named, has one of the values given
- * for it. Zeroed with end = UINT64_MAX it passes all. */
-struct dom_export_filter {
-    int64_t from_ms;  /* first time wanted; 0: no bound */
-    int64_t until_ms; /* first time not wanted; 0: no bound */
-    uint64_t first;   /* first index wanted */
-    uint64_t end;     /* first index not wanted */
-    struct dom_export_where where[DOM_EXPORT_WHERE_MAX];
-    size_t num_where;
-};
-
-void dom_export_filter_init(struct dom_export_filter *filter);
-/* Adds "key=value" (borrowed). Errors: INVALID (unknown key, with the known ones; too many). */
-enum dom_code dom_export_filter_add(struct dom_export_filter *filter, struct dom_slice text,
-                                    struct dom_error *err) DOM_MUST_USE;
-/* The key as users write it. Static. */
-const char *dom_export_key_name(enum dom_export_key key);
-bool dom_export_filter_match(const struct dom_export_filter *filter, uint64_t index,
-                             const struct dom_entry_head *head);
-
-/* Calls `each` for every entry of the published log that passes; stops at its first error.
- * `head` and `entry` live for the call. Errors: IO, CORRUPT, PARSE (an entry is not ours). */
-enum dom_code dom_log_each(const struct dom_tiledir *tiledir,
-                           const struct dom_export_filter *filter,
-                           enum dom_code (*each)(void *arg, uint64_t index, struct dom_slice entry,
-                                                 const struct dom_entry_head *head,
-                                                 struct dom_error *err),
-                           void *arg, struct dom_error *err) DOM_MUST_USE;
-
-/* The same, and tells how far it is: entries looked at and entries to look at, at each bundle.
- * `progress` may be NULL. */
-struct dom_log_walk {
-    const struct dom_tiledir *tiledir;
-    const struct dom_export_filter *filter;
-    void (*progress)(void *arg, uint64_t done, uint64_t total);
-    void *progress_arg;
-};
-enum dom_code dom_log_walk(const struct dom_log_walk *walk,
-                           enum dom_code (*each)(void *arg, uint64_t index, struct dom_slice entry,
-                                                 const struct dom_entry_head *head,
-                                                 struct dom_error *err),
-                           void *arg, struct dom_error *err) DOM_MUST_USE;
+#include "store/audit/walk.h"
 
 struct dom_export_stats {
     uint64_t count;
@@ -103,6 +29,7 @@ struct dom_export_options {
     const struct dom_export_filter *filter;
     const struct dom_export_format *format; /* NULL: jsonl */
     FILE *out;
+    bool use_index; /* as in struct dom_log_walk */
     /* `out` is open for reading too and holds an export that broke off: keep its rows up to the
      * one of index resume_after, cut off what follows, go on behind it. */
     bool resume_file;

@@ -185,6 +185,7 @@ enum dom_code dom_export_write(const struct dom_export_options *options,
     struct dom_export_filter filter = *options->filter;
     struct dom_log_walk walk = {.tiledir = options->tiledir,
                                 .filter = &filter,
+                                .use_index = options->use_index,
                                 .progress = options->progress,
                                 .progress_arg = options->progress_arg};
 

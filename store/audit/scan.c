@@ -8,6 +8,8 @@ struct level {
     uint64_t prefix;      /* its first eight bytes as a number that sorts as they do */
     bool is_array;
     bool is_head; /* an object of which the head holds members */
+    struct dom_slice *list; /* the head's place for this list; NULL: not wanted */
+    const uint8_t *begin;   /* of that list */
 };
 
 struct scanner {
@@ -212,7 +214,26 @@ static void keep_integer(struct scanner *s, int64_t value)
         } else if (IS(&s->levels[0], "v")) {
             s->head->version = value;
         }
+    } else if (s->depth == 2 && IS(&s->levels[0], "policy") && IS(&s->levels[1], "version")) {
+        s->head->policy_version = value;
     }
+}
+
+/* Where the head wants the list that begins here; NULL when it does not. */
+static struct dom_slice *list_place(const struct scanner *s)
+{
+    const struct level *top = &s->levels[0];
+    const struct level *inner = &s->levels[1];
+    bool nested = s->depth == 2 && inner->is_head;
+
+#define X(field, parent, member)                                                       \
+    if (sizeof(parent) == 1 ? s->depth == 1 && !top->is_array && IS(top, member)        \
+                            : nested && IS(inner, member) && IS(top, parent)) {        \
+        return &s->head->field;                                                        \
+    }
+    DOM_ENTRY_HEAD_LISTS(X)
+#undef X
+    return NULL;
 }
 
 /* A member's name and colon; the names of one object ascend. It has one caller, and is half of
@@ -248,11 +269,15 @@ static bool open_level(struct scanner *s, bool is_array)
     if (s->depth == DOM_SCAN_DEPTH_MAX) {
         return bad(s, "nested too deep");
     }
-    s->at++;
     /* Asked once per object: its texts need not be compared one by one. */
     bool is_head = s->depth == 1 && !is_array && !s->levels[0].is_array &&
                    is_head_object(&s->levels[0]);
-    s->levels[s->depth++] = (struct level){.is_array = is_array, .is_head = is_head};
+    s->levels[s->depth] = (struct level){.is_array = is_array,
+                                         .is_head = is_head,
+                                         .list = is_array && s->depth > 0 ? list_place(s) : NULL,
+                                         .begin = s->at};
+    s->depth++;
+    s->at++;
     return true;
 }
 
@@ -314,6 +339,9 @@ static inline __attribute__((always_inline)) bool scan_after_value(struct scanne
         }
         s->at++;
         s->depth--;
+        if (level->list != NULL) {
+            *level->list = dom_slice_of(level->begin, (size_t)(s->at - level->begin));
+        }
     }
 }
 
@@ -354,6 +382,7 @@ enum dom_code dom_entry_scan(struct dom_slice entry, struct dom_entry_head *head
     s.head = head;
     s.depth = 0;
     memset(head, 0, sizeof(*head));
+    head->policy_version = -1;
     if (entry.len == 0) {
         return DOM_FAIL(err, DOM_PARSE, "entry is empty");
     }

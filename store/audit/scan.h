@@ -22,6 +22,7 @@
     X(actor_country, "actor", "country")      \
     X(actor_id, "actor", "id")                \
     X(actor_region, "actor", "region")        \
+    X(user, "actor", "user")                  \
     X(effect, "decision", "effect")           \
     X(reason, "decision", "reason")           \
     X(id, "", "id")                           \
@@ -38,12 +39,20 @@
     X(to_region, "transfer", "to_region")     \
     X(type, "", "type")
 
+/* Lists, as their canonical JSON with the brackets; empty when absent. */
+#define DOM_ENTRY_HEAD_LISTS(X)     \
+    X(rules, "decision", "rules")   \
+    X(fields, "", "fields")         \
+    X(replicas, "transfer", "replicas")
+
 struct dom_entry_head {
 #define X(field, parent, member) struct dom_slice field;
     DOM_ENTRY_HEAD_TEXTS(X)
+    DOM_ENTRY_HEAD_LISTS(X)
 #undef X
-    int64_t time_ms; /* 0 when absent */
-    int64_t version; /* "v"; 0 when absent */
+    int64_t time_ms;        /* 0 when absent */
+    int64_t version;        /* "v"; 0 when absent */
+    int64_t policy_version; /* -1 when absent */
 };
 
 /* Errors: PARSE, with the byte where it stops being canonical. */

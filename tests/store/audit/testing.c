@@ -293,6 +293,11 @@ void testing_log_fill_mixed(struct testing_log *log, uint64_t count)
     fill(log, count, testing_mixed_event);
 }
 
+void testing_log_fill_varied(struct testing_log *log, uint64_t count)
+{
+    fill(log, count, testing_varied_event);
+}
+
 struct dom_slice testing_log_entry(const struct testing_log *log, uint64_t index)
 {
     uint64_t at = dom_get_u64be(log->offsets.data + 8 * index);

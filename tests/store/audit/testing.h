@@ -52,6 +52,10 @@ void testing_event(struct dom_audit_event *event, uint64_t i);
  * event, 5 a denial, 9 has hostile texts. One minute after the one before. */
 void testing_mixed_event(struct dom_audit_event *event, uint64_t i);
 
+/* The same with a record and a trace of its own in each request, one user per 500 entries, one
+ * service per 1,000 and one policy version per 10,000. Its slices live until the next call. */
+void testing_varied_event(struct dom_audit_event *event, uint64_t i);
+
 /* A log in memory: entries in bundle form per 256, and the tree. */
 struct testing_log {
     struct dom_memory_tree tree;
@@ -66,6 +70,8 @@ void testing_log_append(struct testing_log *log, struct dom_slice entry);
 void testing_log_fill(struct testing_log *log, uint64_t count);
 /* The same with testing_mixed_event. */
 void testing_log_fill_mixed(struct testing_log *log, uint64_t count);
+/* The same with testing_varied_event. */
+void testing_log_fill_varied(struct testing_log *log, uint64_t count);
 struct dom_slice testing_log_entry(const struct testing_log *log, uint64_t index);
 /* Publishes from old_size to the present size, and the log's vkey. */
 void testing_log_publish(struct testing_log *log, const char *dir, uint64_t old_size);

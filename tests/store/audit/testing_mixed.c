@@ -1,5 +1,7 @@
 /* Events of every type, with several countries, classes and purposes, and with texts that are
  * hard to write: for exports and reports. */
+#include <stdio.h>
+
 #include "base/encode.h"
 #include "tests/store/audit/testing.h"
 
@@ -147,4 +149,27 @@ void testing_mixed_event(struct dom_audit_event *event, uint64_t i)
     } else {
         request(event, i, i % 10 == 5);
     }
+}
+
+void testing_varied_event(struct dom_audit_event *event, uint64_t i)
+{
+    static char record[32];
+    static char user[32];
+    static char trace[40];
+    static char service[32];
+    uint64_t mixed = (i + 1) * UINT64_C(0x9E3779B97F4A7C15);
+
+    testing_mixed_event(event, i);
+    if (event->record.kind.len == 0 || i % 10 == 9) {
+        return;
+    }
+    (void)snprintf(record, sizeof(record), "hmac:1:%016llx", (unsigned long long)mixed);
+    (void)snprintf(user, sizeof(user), "hmac:1:u%llu", (unsigned long long)(i / 500));
+    (void)snprintf(trace, sizeof(trace), "%032llx", (unsigned long long)mixed);
+    (void)snprintf(service, sizeof(service), "service-%llu", (unsigned long long)(i / 1000 % 40));
+    event->record.id = dom_slice_str(record);
+    event->actor.user = dom_slice_str(user);
+    event->trace = dom_slice_str(trace);
+    event->actor.id = dom_slice_str(service);
+    event->policy.version = 42 + (int64_t)(i / 10000);
 }
