@@ -212,6 +212,7 @@ void dom_audit_log_close(struct dom_audit_log *log)
     dom_audit_recent_cleanup(&log->pending_entries);
     dom_audit_recent_cleanup(&log->recent);
     dom_buffer_cleanup(&log->note);
+    dom_index_writer_cleanup(&log->index);
     rocksdb_writebatch_destroy(log->batch);
     (void)pthread_mutex_destroy(&log->pending_lock);
     (void)pthread_mutex_destroy(&log->note_lock);

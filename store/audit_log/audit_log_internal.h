@@ -7,6 +7,7 @@
 
 #include "base/note/note.h"
 #include "store/audit/checkpoint.h"
+#include "store/audit/index.h"
 #include "store/audit/tile.h"
 #include "store/audit/tiledir.h"
 #include "store/audit/tree.h"
@@ -49,6 +50,8 @@ struct dom_audit_log {
     rocksdb_writebatch_t *batch;
     _Atomic uint64_t published_size;
     struct dom_audit_recent recent; /* from the last bundle on that is not full on files */
+    struct dom_index_writer index;
+    bool index_failed; /* the last time; told once */
 
     pthread_mutex_t note_lock;
     struct dom_buffer note;    /* newest signed checkpoint */
@@ -70,6 +73,9 @@ enum dom_code dom_audit_log_load_tree(struct dom_audit_log *log,
                                       struct dom_error *err) DOM_MUST_USE;
 enum dom_code dom_audit_log_meta(struct dom_audit_log *log, const char *name, uint64_t *valuep,
                                  struct dom_error *err) DOM_MUST_USE;
+/* Takes some of what is published into the index; due again when more is left. The integrating
+ * thread. */
+void dom_audit_log_index(struct dom_audit_log *log);
 void dom_audit_log_tile_key(uint8_t *out, int level, uint64_t n);
 #define DOM_AUDIT_LOG_TILE_KEY_SIZE 9U
 

@@ -240,7 +240,9 @@ enum dom_code dom_audit_log_integrate(struct dom_audit_log *log, struct dom_erro
         }
         dom_db_leave(log->db);
     }
-    if (rc != DOM_OK) {
+    if (rc == DOM_OK) {
+        dom_audit_log_index(log);
+    } else {
         atomic_store(&log->due_us,
                      dom_clock_monotonic_us(dom_clock_system()) + log->checkpoint_us / 2);
     }

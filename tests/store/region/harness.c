@@ -344,9 +344,26 @@ void harness_refuses(struct harness *h, const char *name, enum dom_code want, co
 
 void harness_append(struct harness *h, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        struct op_spec spec;
-        op_append(&spec, 0, "entry");
-        assert_int_equal(harness_run(h, &spec), DOM_OK);
+    harness_append_text(h, "entry", count);
+}
+
+#define BATCH 256U
+
+void harness_append_text(struct harness *h, const char *text, size_t count)
+{
+    struct op_spec *specs = calloc(BATCH, sizeof(*specs));
+
+    assert_non_null(specs);
+    while (count > 0) {
+        size_t num = count < BATCH ? count : BATCH;
+        for (size_t i = 0; i < num; i++) {
+            op_append(&specs[i], 0, text);
+        }
+        harness_run_all(h, specs, num);
+        for (size_t i = 0; i < num; i++) {
+            assert_int_equal(specs[i].op.code, DOM_OK);
+        }
+        count -= num;
     }
+    free(specs);
 }

@@ -76,8 +76,9 @@ void harness_shell(const struct harness *h, const char *command);
 /* With the store closed: opening region `name` must fail with this code, and the message must hold
  * `part`. */
 void harness_refuses(struct harness *h, const char *name, enum dom_code want, const char *part);
-/* Appends entries "entry" to region 0's log. */
+/* Appends entries "entry", or such a text, to region 0's log; many share a commit. */
 void harness_append(struct harness *h, size_t count);
+void harness_append_text(struct harness *h, const char *text, size_t count);
 void harness_remove_tree(const char *path);
 
 #endif

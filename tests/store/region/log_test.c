@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "store/audit/checkpoint.h"
 #include "store/audit/event.h"
+#include "store/audit/index.h"
 #include "store/audit/tiledir.h"
 #include "store/region/db.h"
 
@@ -255,6 +256,57 @@ static void lost_files_are_published_again(void **state)
         h, "test -f r0/audit/tile/0/000 && test -f r0/audit/checkpoint && test -f r0/audit/vkey");
 }
 
+static enum dom_code check_index(struct harness *h, struct dom_index_verify_result *result)
+{
+    struct dom_tiledir tiledir;
+    struct dom_buffer note = {0};
+    struct dom_note parsed;
+    struct dom_checkpoint checkpoint;
+
+    assert_int_equal(dom_tiledir_read_checkpoint(harness_path(h, "r0/audit"), &note, &h->err),
+                     DOM_OK);
+    assert_int_equal(dom_note_parse(&parsed, dom_buffer_slice(&note), &h->err), DOM_OK);
+    assert_int_equal(dom_checkpoint_parse(&checkpoint, parsed.text, &h->err), DOM_OK);
+    assert_int_equal(dom_tiledir_init(&tiledir, harness_path(h, "r0/audit"), checkpoint.head.size,
+                                      &h->err),
+                     DOM_OK);
+    enum dom_code rc = dom_index_verify(&tiledir, result, NULL, NULL, &h->err);
+    dom_tiledir_cleanup(&tiledir);
+    dom_buffer_cleanup(&note);
+    return rc;
+}
+
+/* The keeper writes it behind the bundles, makes it anew when it is gone, and an index that cannot
+ * be made costs the log nothing. */
+static void the_index_follows_what_is_published(void **state)
+{
+    struct harness *h = *state;
+    struct dom_index_verify_result result;
+
+    harness_open(h, 1);
+    harness_append_text(h, "{\"time\":1}", DOM_INDEX_LAG * DOM_TILE_WIDTH);
+    harness_settle(h);
+    harness_close(h);
+    assert_int_equal(check_index(h, &result), DOM_OK);
+    assert_int_equal(result.num_indexed, DOM_INDEX_LAG);
+    harness_shell(h, "rm -r r0/audit/index");
+    harness_open(h, 1);
+    harness_append_text(h, "{\"time\":1}", 1);
+    harness_settle(h);
+    harness_close(h);
+    assert_int_equal(check_index(h, &result), DOM_OK);
+    assert_int_equal(result.num_indexed, DOM_INDEX_LAG);
+    /* A file stands where the folder should be; then bytes that are no entry. */
+    harness_shell(h, "rm -r r0/audit/index && touch r0/audit/index");
+    harness_open(h, 1);
+    harness_append(h, 1);
+    harness_settle(h);
+    assert_int_equal(dom_store_log_size(h->store, 0), DOM_INDEX_LAG * DOM_TILE_WIDTH + 3);
+    harness_close(h);
+    assert_int_equal(check_index(h, &result), DOM_OK);
+    assert_int_equal(result.num_files, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -265,6 +317,7 @@ int main(void)
         T(log_that_was_set_back_is_refused),
         T(changed_log_is_refused),
         T(lost_files_are_published_again),
+        T(the_index_follows_what_is_published),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
