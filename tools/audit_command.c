@@ -20,7 +20,7 @@ static const char s_help[] =
     "\n"
     "SYNOPSIS\n"
     "    domicile audit verify --log DIR [--key VKEY]... [--policy FILE] [--old CHECKPOINT]\n"
-    "        [--skew MS]\n"
+    "        [--skew MS] [--index]\n"
     "    domicile audit export --log DIR [--format F] [--from TIME] [--to TIME]\n"
     "        [--where KEY=VALUE]... [--first N] [--end N] [--out FILE] [--resume-after N]\n"
     "        [--manifest FILE [--sign-key FILE]]\n"
@@ -33,6 +33,10 @@ static const char s_help[] =
     "    domicile audit prove --log DIR (--index N | --id UUID) [--out FILE]\n"
     "    domicile audit check-proof FILE (--key VKEY | --policy FILE)\n"
     "    domicile audit tail --log DIR [-n N] [--where KEY=VALUE]... [--follow]\n"
+    "    domicile audit query --log DIR [--subject KIND/ID --keys FILE] [--where KEY=VALUE]...\n"
+    "        [--from TIME] [--to TIME] [--first N] [--end N] [-n N] [--no-index]\n"
+    "    domicile audit hash KIND/ID --keys FILE\n"
+    "    domicile audit index --log DIR\n"
     "\n"
     "DESCRIPTION\n"
     "    DIR is a region's published log, <data>/<region>/audit, or a copy of it. Nothing but\n"
@@ -57,7 +61,12 @@ static const char s_help[] =
     "    prove        writes a proof of one entry that anybody can check without the log.\n"
     "    check-proof  checks such a proof and prints its entry.\n"
     "    tail         prints the last entries; with --follow also each new one, as soon as a\n"
-    "                 checkpoint covers it.\n";
+    "                 checkpoint covers it.\n"
+    "    query        prints the entries that pass, the oldest first. It reads only what DIR/index\n"
+    "                 says may matter: --no-index reads all, verify --index checks the index.\n"
+    "    hash         prints the name that a region's log has for a record or a person.\n"
+    "    index        makes DIR/index, or what of it is missing or of another version; the router\n"
+    "                 does so by itself.\n";
 
 /* In two pieces: C promises no longer ones. */
 static const char s_help_options[] =
@@ -74,9 +83,13 @@ static const char s_help_options[] =
     "    --skew MS        how far entries' times may go backwards unreported; 60000.\n"
     "    --from, --to     times (2026-11-22 or 2026-11-22T10:00:00Z); --to is not included.\n"
     "    --first, --end   indexes; --end is not included.\n"
-    "    --where K=V      keys: from, to, from_region, to_region, service, country, kind, home,\n"
-    "                     outcome, reason, type, op, purpose, record, trace, id. Several values\n"
-    "                     of one key: any of them; several keys: all of them.\n"
+    "    --where K=V      an entry that says so. Several values of one key: any of them; several\n"
+    "                     keys: all of them. Keys are listed below.\n"
+    "    --subject S      what concerns this record or person: KIND/ID (with --keys) or the hash.\n"
+    "    --keys FILE      a region's key file, <key_dir>/<region>.key; to be read by its owner\n"
+    "                     only.\n"
+    "    --index          (verify) also make the index again and compare.\n"
+    "    --no-index       read every bundle.\n"
     "    --out FILE       instead of standard output.\n"
     "    --resume-after N goes on with FILE, an export that broke off, behind its row of index N;\n"
     "                     without --out the output begins behind that row, with no header.\n"
@@ -85,9 +98,11 @@ static const char s_help_options[] =
     "    --max-gap MS     the longest silence that is not told; 3600000.\n"
     "    --format F       export: jsonl, csv, ocsf, ecs, cef, cloudevents. report: md, html, csv.\n"
     "                     Others: text or json.\n"
-    "    -n N             how many entries; 10.\n"
+    "    -n N             how many entries; tail: 10, query: all.\n"
     "    --follow         goes on until it is interrupted.\n"
-    "    --help           prints this text.\n"
+    "    --help           prints this text.\n";
+
+static const char s_help_status[] =
     "\n"
     "EXIT STATUS\n"
     "    0 sound, or done; 1 tampered (the first bad index and file are named), gaps found, or\n"
@@ -97,6 +112,12 @@ static int help(void)
 {
     (void)fputs(s_help, stdout);
     (void)fputs(s_help_options, stdout);
+    (void)puts("\nKEYS OF --where");
+    for (unsigned key = 0; key < DOM_EXPORT_KEY_COUNT; key++) {
+        (void)printf("    %-16s %s\n", dom_export_key_name((enum dom_export_key)key),
+                     dom_export_key_doc((enum dom_export_key)key));
+    }
+    (void)fputs(s_help_status, stdout);
     return DOM_EXIT_OK;
 }
 
@@ -230,6 +251,9 @@ enum option_id {
     OPT_POLICY,
     OPT_RESUME_AFTER,
     OPT_MAX_GAP,
+    OPT_KEYS,
+    OPT_SUBJECT,
+    OPT_NO_INDEX,
     OPT_HELP,
 };
 
@@ -255,6 +279,9 @@ static const struct option s_options[] = {
     {"policy", required_argument, NULL, OPT_POLICY},
     {"resume-after", required_argument, NULL, OPT_RESUME_AFTER},
     {"max-gap", required_argument, NULL, OPT_MAX_GAP},
+    {"keys", required_argument, NULL, OPT_KEYS},
+    {"subject", required_argument, NULL, OPT_SUBJECT},
+    {"no-index", no_argument, NULL, OPT_NO_INDEX},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0},
 };
@@ -302,10 +329,12 @@ static enum dom_code add_log(struct dom_audit_args *args, const char *dir, struc
 /* Options whose value is taken as it is. False when `option` is none of them. */
 static bool take_text(struct dom_audit_args *args, int option, const char *value)
 {
-    const char **places[] = {&args->old,      &args->new_checkpoint, &args->out,    &args->manifest,
-                             &args->sign_key, &args->id,             &args->format, &args->policy};
-    static const int s_ids[] = {OPT_OLD,      OPT_NEW, OPT_OUT,    OPT_MANIFEST,
-                                OPT_SIGN_KEY, OPT_ID,  OPT_FORMAT, OPT_POLICY};
+    const char **places[] = {&args->old,    &args->new_checkpoint, &args->out,
+                             &args->manifest, &args->sign_key,     &args->id,
+                             &args->format, &args->policy,         &args->keys_file,
+                             &args->subject};
+    static const int s_ids[] = {OPT_OLD,    OPT_NEW,    OPT_OUT,  OPT_MANIFEST, OPT_SIGN_KEY, OPT_ID,
+                                OPT_FORMAT, OPT_POLICY, OPT_KEYS, OPT_SUBJECT};
 
     for (size_t i = 0; i < DOM_ARRAY_LEN(s_ids); i++) {
         if (s_ids[i] == option) {
@@ -345,7 +374,11 @@ static enum dom_code take_option(struct dom_audit_args *args, int option, const 
             return take_number("--end", value, &args->filter.end, err);
         case OPT_WHERE:
             return dom_export_filter_add(&args->filter, dom_slice_str(value), err);
+        case OPT_NO_INDEX:
+            args->no_index = true;
+            break;
         case 'n':
+            args->has_lines = true;
             return take_number("-n", value, &args->lines, err);
         case OPT_SKEW:
             rc = take_number("--skew", value, &number, err);
@@ -359,6 +392,10 @@ static enum dom_code take_option(struct dom_audit_args *args, int option, const 
             args->has_resume = true;
             return take_number("--resume-after", value, &args->resume_after, err);
         case OPT_INDEX:
+            if (value == NULL) { /* verify's takes none */
+                args->check_index = true;
+                break;
+            }
             args->has_index = true;
             return take_number("--index", value, &args->index, err);
         default:
@@ -375,16 +412,20 @@ static const struct verb {
     const char *file;    /* what the argument is that is no option; NULL: there is none */
     const char *formats; /* what --format knows, the first is the default */
     size_t num_logs_min, num_logs_max;
+    bool wants_key; /* or a log to take it from */
 } s_verbs[] = {
-    {"verify", dom_audit_verify, NULL, TEXT_OR_JSON, 1, 1},
-    {"export", dom_audit_export, NULL, "jsonl, csv, ocsf, ecs, cef, cloudevents", 1, 1},
-    {"check-export", dom_audit_check_export, "an export's file", TEXT_OR_JSON, 0, 0},
-    {"report", dom_audit_report, "a report's name", "md, html, csv", 1, DOM_AUDIT_LOGS_MAX},
-    {"gap", dom_audit_gap, NULL, TEXT_OR_JSON, 1, DOM_AUDIT_LOGS_MAX},
-    {"consistency", dom_audit_consistency, NULL, TEXT_OR_JSON, 1, 1},
-    {"prove", dom_audit_prove, NULL, TEXT_OR_JSON, 1, 1},
-    {"check-proof", dom_audit_check_proof, "a proof's file", TEXT_OR_JSON, 0, 1},
-    {"tail", dom_audit_tail, NULL, TEXT_OR_JSON, 1, 1},
+    {"verify", dom_audit_verify, NULL, TEXT_OR_JSON, 1, 1, false},
+    {"export", dom_audit_export, NULL, "jsonl, csv, ocsf, ecs, cef, cloudevents", 1, 1, false},
+    {"check-export", dom_audit_check_export, "an export's file", TEXT_OR_JSON, 0, 0, true},
+    {"report", dom_audit_report, "a report's name", "md, html, csv", 1, DOM_AUDIT_LOGS_MAX, false},
+    {"gap", dom_audit_gap, NULL, TEXT_OR_JSON, 1, DOM_AUDIT_LOGS_MAX, false},
+    {"consistency", dom_audit_consistency, NULL, TEXT_OR_JSON, 1, 1, false},
+    {"prove", dom_audit_prove, NULL, TEXT_OR_JSON, 1, 1, false},
+    {"check-proof", dom_audit_check_proof, "a proof's file", TEXT_OR_JSON, 0, 1, true},
+    {"tail", dom_audit_tail, NULL, TEXT_OR_JSON, 1, 1, false},
+    {"query", dom_audit_query, NULL, TEXT_OR_JSON, 1, 1, false},
+    {"hash", dom_audit_hash, "KIND/ID", TEXT_OR_JSON, 0, 0, false},
+    {"index", dom_audit_index, NULL, TEXT_OR_JSON, 1, 1, false},
 };
 
 /* Whether `word` is one of "a, b, c". */
@@ -455,10 +496,10 @@ static enum dom_code check_args(struct dom_audit_args *args, const struct verb *
         return DOM_FAIL(err, DOM_USAGE, "there is an argument too many");
     }
     if (verb->file != NULL &&
-        (args->file == NULL || (verb->num_logs_min == 0 &&
-                                args->num_keys + args->num_logs == 0 && args->policy == NULL))) {
+        (args->file == NULL || (verb->wants_key && args->num_keys + args->num_logs == 0 &&
+                                args->policy == NULL))) {
         return DOM_FAIL(err, DOM_USAGE, "%s%s wanted", verb->file,
-                        verb->num_logs_min == 0 ? " and --key are" : " is");
+                        verb->wants_key ? " and --key are" : " is");
     }
     const char *misuse = find_misuse(args);
     return misuse != NULL ? DOM_FAIL(err, DOM_USAGE, "%s", misuse) : check_format(args, verb, err);
@@ -466,12 +507,19 @@ static enum dom_code check_args(struct dom_audit_args *args, const struct verb *
 
 static int run_verb(size_t verb, int argc, char **argv, struct dom_audit_args *args)
 {
+    struct option options[DOM_ARRAY_LEN(s_options)];
     struct dom_error err = {0};
     int option = 0;
 
+    memcpy(options, s_options, sizeof(options));
+    for (size_t i = 0; i < DOM_ARRAY_LEN(options); i++) {
+        if (options[i].val == OPT_INDEX && s_verbs[verb].run == dom_audit_verify) {
+            options[i].has_arg = no_argument;
+        }
+    }
     optind = 1;
     opterr = 0;
-    while ((option = getopt_long(argc, argv, "n:h", s_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "n:h", options, NULL)) != -1) {
         if (option == OPT_HELP || option == 'h') {
             return help();
         }

@@ -62,6 +62,8 @@ static enum dom_code export_to(struct dom_audit_args *args, FILE *out, struct do
         .filter = &args->filter,
         .format = dom_export_format_find(dom_slice_str(format)),
         .out = out,
+        /* A manifest says that nothing was left out: then nothing is taken on an index's word. */
+        .use_index = args->manifest == NULL && !args->no_index,
         .resume_file = args->has_resume && args->out != NULL,
         .resume_check = args->manifest != NULL,
         .resume_stream = args->has_resume && args->out == NULL,
@@ -129,8 +131,8 @@ int dom_audit_export(struct dom_audit_args *args)
 
 /* ---- tail ----------------------------------------------------------------------------------- */
 
-static enum dom_code print_entry(void *arg, uint64_t index, struct dom_slice entry,
-                                 const struct dom_entry_head *head, struct dom_error *err)
+enum dom_code dom_audit_print_entry(void *arg, uint64_t index, struct dom_slice entry,
+                                    const struct dom_entry_head *head, struct dom_error *err)
 {
     const struct dom_audit_args *args = arg;
     char time[DOM_RFC3339_SIZE];
@@ -170,7 +172,7 @@ static enum dom_code print_new(struct dom_audit_args *args, uint64_t *seen, bool
     if (rc == DOM_OK) {
         uint64_t size = checkpoint.head.size;
         args->filter.first = !first ? *seen : size > args->lines ? size - args->lines : 0;
-        rc = dom_log_each(&tiledir, &args->filter, print_entry, args, err);
+        rc = dom_log_each(&tiledir, &args->filter, dom_audit_print_entry, args, err);
         *seen = size;
     }
     if (rc == DOM_OK && fflush(stdout) != 0) {

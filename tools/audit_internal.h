@@ -32,8 +32,13 @@ struct dom_audit_args {
     bool has_index;
     uint64_t resume_after; /* --resume-after */
     bool has_resume;
+    const char *keys_file; /* --keys: a region's key file */
+    const char *subject;   /* --subject: KIND/ID, or a keyed hash */
+    bool no_index;         /* --no-index */
+    bool check_index;      /* verify --index */
     int64_t max_gap_ms; /* --max-gap */
     uint64_t lines;                               /* -n */
+    bool has_lines;
     int64_t skew_ms;                              /* --skew */
     bool follow;                                  /* --follow */
     bool json;                                    /* --format json */
@@ -82,13 +87,21 @@ enum dom_code dom_audit_open_log(struct dom_audit_args *args, struct dom_buffer 
 enum dom_code dom_audit_check_log(const struct dom_audit_args *args, struct dom_slice checkpoint,
                                   struct dom_error *err) DOM_MUST_USE;
 
+/* An entry as a line for a person, or as JSON; what dom_log_walk calls. Takes the args. */
+enum dom_code dom_audit_print_entry(void *arg, uint64_t index, struct dom_slice entry,
+                                    const struct dom_entry_head *head,
+                                    struct dom_error *err) DOM_MUST_USE;
+
 /* Verbs that are in files of their own; each returns an exit code. */
 int dom_audit_check_export(struct dom_audit_args *args);
 int dom_audit_check_proof(struct dom_audit_args *args);
 int dom_audit_consistency(struct dom_audit_args *args);
 int dom_audit_export(struct dom_audit_args *args);
 int dom_audit_gap(struct dom_audit_args *args);
+int dom_audit_hash(struct dom_audit_args *args);
+int dom_audit_index(struct dom_audit_args *args);
 int dom_audit_prove(struct dom_audit_args *args);
+int dom_audit_query(struct dom_audit_args *args);
 int dom_audit_report(struct dom_audit_args *args);
 int dom_audit_tail(struct dom_audit_args *args);
 int dom_audit_verify(struct dom_audit_args *args);

@@ -28,7 +28,12 @@ static enum dom_code find_id(const struct dom_tiledir *tiledir, const char *id, 
     dom_export_filter_init(&filter);
     filter.where[0] = (struct dom_export_where){.key = DOM_EXPORT_id, .value = dom_slice_str(id)};
     filter.num_where = 1;
-    enum dom_code rc = dom_log_each(tiledir, &filter, keep_index, index, err);
+    struct dom_log_walk walk = {.tiledir = tiledir, .filter = &filter, .use_index = true};
+    enum dom_code rc = dom_log_walk(&walk, keep_index, index, err);
+    if (rc == DOM_OK) {
+        walk.use_index = false; /* nothing is said to be absent on an index's word */
+        rc = dom_log_walk(&walk, keep_index, index, err);
+    }
     if (rc == DOM_OK) {
         return DOM_FAIL(err, DOM_NOT_FOUND, "no entry has the id %s", id);
     }

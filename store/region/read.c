@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "store/region/region_internal.h"
+#include "store/region/subject.h"
 
 static enum dom_code not_open(const struct dom_region *region, struct dom_error *err)
 {
@@ -144,30 +145,13 @@ enum dom_code dom_region_peek(struct dom_region *region, struct dom_slice kind, 
     return rc;
 }
 
-/* The first 16 bytes as base64url without padding. */
-static void base64url16(char *out, const uint8_t *digest)
-{
-    char base64[DOM_BASE64_LEN(16) + 1];
-
-    (void)dom_base64_encode(base64, dom_slice_of(digest, 16));
-    for (size_t i = 0; i < 22; i++) {
-        out[i] = base64[i] == '+' ? '-' : base64[i] == '/' ? '_' : base64[i];
-    }
-    out[22] = '\0';
-}
-
 void dom_region_subject_hash(struct dom_region *region, struct dom_slice kind, struct dom_slice id,
                              char *out)
 {
-    uint8_t digest[DOM_SHA256_SIZE];
-    char text[23];
     uint32_t epoch = 0;
     const struct dom_hmac_key *key = dom_keyring_subject(region->keys, &epoch);
-    struct dom_slice parts[] = {kind, dom_slice_of("", 1), id};
 
-    dom_hmac_sha256_parts(digest, key, parts, DOM_ARRAY_LEN(parts));
-    base64url16(text, digest);
-    (void)snprintf(out, 64, "hmac:%u:%s", (unsigned)epoch, text);
+    dom_subject_hash(out, key, epoch, kind, id);
 }
 
 enum dom_code dom_region_limit_seen(struct dom_region *region, struct dom_slice prefix,
