@@ -46,6 +46,11 @@
 #define DOM_CHECKPOINT_DELAY_MS_MAX 1000U /* entry written to checkpoint signed */
 #define DOM_AUDIT_RECENT_BYTES_MAX (16U << 20) /* entries of a log kept until they are on files */
 
+#define DOM_AUDIT_WAIT_MS 200U           /* how long a caller waits for its entry, when not set */
+#define DOM_AUDIT_WAIT_MS_MAX 60000U
+#define DOM_WRITE_WAIT_MS 5000U          /* how long one waits for a write that needs no entry */
+#define DOM_CHECKPOINT_OVERDUE_MS 30000U /* without a checkpoint for so long the log is closed */
+
 /* Queues of the store. */
 #define DOM_COMMIT_QUEUE_MAX 16384U       /* commits waiting in one region */
 #define DOM_COMMIT_GROUP_MAX 512U         /* commits that share one fsync */

@@ -77,6 +77,10 @@ static uint64_t sign_what_is_due(struct dom_store *store, bool hurry)
             if (dom_audit_log_integrate(log, &err) != DOM_OK) {
                 dom_log(DOM_LOG_ERROR, "store.checkpoint_failed", "region=%s reason=\"%s\"",
                         dom_region_name(region), err.message);
+                dom_gate_close(dom_region_gate(region), DOM_GATE_PUBLISH, err.message);
+                dom_region_suspect(region);
+            } else {
+                dom_gate_open(dom_region_gate(region), DOM_GATE_PUBLISH);
             }
             due = dom_audit_log_due_us(log);
         }
@@ -117,6 +121,7 @@ static uint64_t purge_what_is_due(struct dom_store *store)
         if (rc != DOM_OK) {
             dom_log(DOM_LOG_ERROR, "store.purge_failed", "region=%s reason=\"%s\"",
                     dom_region_name(region), err.message);
+            dom_region_suspect(region);
         }
         next = due < next ? due : next;
     }

@@ -39,6 +39,10 @@ static enum dom_code check_options(const struct dom_store_options *options, stru
         return DOM_FAIL(err, DOM_INVALID, "checkpoint_ms %llu: at most %u",
                         (unsigned long long)options->checkpoint_ms, DOM_CHECKPOINT_DELAY_MS_MAX);
     }
+    if (options->wait_ms > DOM_AUDIT_WAIT_MS_MAX) {
+        return DOM_FAIL(err, DOM_INVALID, "wait_ms %llu: at most %u",
+                        (unsigned long long)options->wait_ms, DOM_AUDIT_WAIT_MS_MAX);
+    }
     if (options->post == NULL) {
         return DOM_FAIL(err, DOM_INVALID, "the store needs somebody to post to");
     }
@@ -96,6 +100,9 @@ static void fill_host(struct dom_store *store, const struct dom_store_options *o
     if (host->options.purge_ms == 0) {
         host->options.purge_ms = PURGE_MS;
     }
+    if (host->options.wait_ms == 0) {
+        host->options.wait_ms = DOM_AUDIT_WAIT_MS;
+    }
     if (host->options.clock == NULL) {
         host->options.clock = dom_clock_system();
     }
@@ -125,6 +132,7 @@ enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_op
     DOM_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
     DOM_ASSERT(pthread_cond_init(&store->keeper_wake, &attr) == 0);
     (void)pthread_condattr_destroy(&attr);
+    dom_store_init_watch(store);
     struct dom_db_options db = {.compression = options->compression,
                                 .block_cache_bytes = options->block_cache_bytes,
                                 .write_buffer_bytes = options->write_buffer_bytes};
@@ -137,6 +145,9 @@ enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_op
     }
     if (rc == DOM_OK) {
         rc = dom_store_start_keeper(store, err);
+    }
+    if (rc == DOM_OK) {
+        rc = dom_store_start_watch(store, err);
     }
     if (rc != DOM_OK) {
         dom_store_destroy(store);
@@ -152,6 +163,7 @@ void dom_store_destroy(struct dom_store *store)
         return;
     }
     size_t count = atomic_load(&store->host.num_regions);
+    dom_store_stop_watch(store);
     dom_store_stop_keeper(store);
     /* Commit threads first: they give the replicators' jobs back, which the replicators await. */
     for (size_t i = 0; i < count; i++) {
@@ -201,6 +213,7 @@ static enum dom_code add_region(struct dom_store *store, dom_store_region *regio
     atomic_store(&store->replicators[count], replicator);
     atomic_store(&store->host.regions[count], region);
     atomic_store(&store->host.num_regions, count + 1);
+    dom_gate_listen(dom_region_gate(region));
     for (size_t i = 0; i <= count; i++) {
         dom_replicator_notify(atomic_load(&store->replicators[i]), NULL);
     }
@@ -269,6 +282,11 @@ void dom_store_stats(const struct dom_store *store, dom_store_region region,
                      struct dom_store_stats *out)
 {
     dom_region_stats(dom_store_at(store, region), out);
+}
+
+const char *dom_store_closed_word(unsigned bit)
+{
+    return bit < DOM_GATE_REASON_COUNT ? dom_gate_word((enum dom_gate_reason)bit) : NULL;
 }
 
 /* ---- the log ------------------------------------------------------------------------------ */

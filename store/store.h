@@ -73,6 +73,8 @@ struct dom_store_options {
                                     * DOM_CHECKPOINT_DELAY_MS_MAX; 0: 800 */
     uint64_t purge_ms;             /* deleted bytes are physically gone after at most this;
                                     * 0: 30,000 */
+    uint64_t wait_ms;              /* a commit that takes longer closes the log until it is back;
+                                    * 0: DOM_AUDIT_WAIT_MS */
     bool test_plain;               /* TEST ONLY: no encryption, no blind keys: the key is kind, 0,
                                     * id. The caller makes sure that only loopback is served. */
     const struct dom_clock *clock; /* NULL: the system's */
@@ -84,7 +86,9 @@ struct dom_store_options {
      * threads; must be quick and thread-safe. Regions that are not open are ignored. */
     dom_store_set (*field_regions)(void *context, struct dom_slice kind, const char *home,
                                    struct dom_slice field);
-    /* Told when a region's log becomes unwritable or writable again. Store threads. */
+    /* Told when a region's log closes (it takes no entries now: its operations that have some are
+     * refused with AUDIT_UNAVAILABLE at once) and when it opens again, in that order. Any thread of
+     * the store; must not block. */
     void (*audit_state)(void *context, dom_store_region region, bool writable);
     void *context;
 };
@@ -261,7 +265,12 @@ struct dom_store_stats {
     uint64_t checkpoints;
     uint64_t purges;
     uint64_t bytes_written;    /* into batches */
+    uint64_t lost;             /* entries that were acknowledged and are not there; 0 */
+    uint64_t unanswered;       /* entries that a failed write left in the log */
+    uint64_t closed;           /* why the log is closed: a bit for each reason; 0: it is open */
 };
+/* Word for a bit of `closed`; NULL: there is no such bit. */
+const char *dom_store_closed_word(unsigned bit);
 void dom_store_stats(const struct dom_store *store, dom_store_region region,
                      struct dom_store_stats *out);
 /* Blocks until every outbox of an open region is empty and every checkpoint covers its log, or the

@@ -27,6 +27,15 @@ struct dom_store {
     bool hurry; /* somebody settles: sign at once */
     pthread_t keeper;
     pthread_t purger;
+
+    /* watch.c */
+    pthread_mutex_t watch_lock;
+    pthread_cond_t watch_wake;
+    bool watch_stopping;
+    bool watch_started;
+    bool look_started;
+    pthread_t watch;
+    pthread_t look;
 };
 
 /* One thread's ciphers, a region each. */
@@ -41,5 +50,10 @@ struct dom_region *dom_store_at(const struct dom_store *store, dom_store_region 
 enum dom_code dom_store_start_keeper(struct dom_store *store, struct dom_error *err) DOM_MUST_USE;
 void dom_store_stop_keeper(struct dom_store *store);
 void dom_store_wake_keeper(void *store);
+
+void dom_store_init_watch(struct dom_store *store);
+enum dom_code dom_store_start_watch(struct dom_store *store, struct dom_error *err) DOM_MUST_USE;
+/* Before any region is closed. */
+void dom_store_stop_watch(struct dom_store *store);
 
 #endif

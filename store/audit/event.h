@@ -53,7 +53,8 @@
       "a subject was erased: record; detail.action, detail.parts, detail.purged_by")       \
     X(SINK, "sink", DOM_AUDIT_NEED_DETAIL,                                                 \
       "a log sink, region or process changed its state: detail.name, detail.state, "       \
-      "detail.reason")                                                                     \
+      "detail.reason; detail.unanswered_first and .unanswered_count: entries whose caller "  \
+      "was told that they could not be written")                                                                     \
     X(GENESIS, "genesis", DOM_AUDIT_NEED_DETAIL,                                           \
       "the first entry of a log: detail.vkey, detail.format")                              \
     X(PURGE, "purge", DOM_AUDIT_NEED_DETAIL,                                               \

@@ -281,6 +281,7 @@ enum dom_code dom_audit_log_reload(struct dom_audit_log *log, struct dom_error *
         return rc;
     }
     if (next < log->next) {
+        atomic_store(&log->num_lost, log->next - next);
         return DOM_FAIL(err, DOM_CORRUPT, "log %s lost durable entries: %llu of %llu are there",
                         log->origin, (unsigned long long)next, (unsigned long long)log->next);
     }
@@ -316,6 +317,11 @@ uint64_t dom_audit_log_published_size(const struct dom_audit_log *log)
 uint64_t dom_audit_log_num_checkpoints(const struct dom_audit_log *log)
 {
     return atomic_load(&log->num_checkpoints);
+}
+
+uint64_t dom_audit_log_num_lost(const struct dom_audit_log *log)
+{
+    return atomic_load(&log->num_lost);
 }
 
 uint64_t dom_audit_log_signed_size(struct dom_audit_log *log)

@@ -73,6 +73,14 @@ uint64_t dom_audit_log_signed_size(struct dom_audit_log *log);
 /* Entries whose tiles and checkpoint are on files. */
 uint64_t dom_audit_log_published_size(const struct dom_audit_log *log);
 uint64_t dom_audit_log_num_checkpoints(const struct dom_audit_log *log);
+/* Entries that were durable and that a reopened database did not have. */
+uint64_t dom_audit_log_num_lost(const struct dom_audit_log *log);
+/* Whether the published folder is still the one that was published to; if not, the next integration
+ * publishes everything again and is due at once. False when it was not. Any thread; looks at files.
+ */
+bool dom_audit_log_check_published(struct dom_audit_log *log);
+/* For how long entries have waited for a published checkpoint while none came, ms. One thread. */
+uint64_t dom_audit_log_overdue_ms(struct dom_audit_log *log);
 /* Errors: NOT_FOUND (none signed yet), RESOURCE. */
 enum dom_code dom_audit_log_checkpoint(struct dom_audit_log *log, struct dom_buffer *out,
                                        struct dom_error *err) DOM_MUST_USE;

@@ -52,6 +52,12 @@ struct dom_audit_log {
     struct dom_audit_recent recent; /* from the last bundle on that is not full on files */
     struct dom_index_writer index;
     bool index_failed; /* the last time; told once */
+    atomic_bool republish; /* published files have gone: publish everything again */
+    _Atomic uint64_t num_lost;
+
+    /* published.c; one watching thread. */
+    uint64_t watched_size;
+    uint64_t watched_us;
 
     pthread_mutex_t note_lock;
     struct dom_buffer note;    /* newest signed checkpoint */

@@ -215,6 +215,9 @@ static enum dom_code publish(struct dom_audit_log *log, struct dom_error *err)
                                .checkpoint = dom_buffer_slice(&log->note)};
 
     enum dom_code rc = dom_tiledir_publish(&what, NULL, err);
+    if (rc == DOM_OK && what.old_size == 0) {
+        rc = dom_tiledir_write_vkey(log->dir, dom_slice_str(log->vkey), err);
+    }
     if (rc == DOM_OK) {
         log->published_size = log->head.size;
         dom_audit_recent_trim(&log->recent, log->head.size - log->head.size % DOM_TILE_WIDTH);
@@ -228,6 +231,9 @@ enum dom_code dom_audit_log_integrate(struct dom_audit_log *log, struct dom_erro
 
     /* Before the size is read: an entry that comes later makes the log due again. */
     atomic_store(&log->due_us, UINT64_MAX);
+    if (atomic_exchange(&log->republish, false)) {
+        atomic_store(&log->published_size, 0);
+    }
     if (!dom_db_enter(log->db)) {
         rc = DOM_FAIL(err, DOM_IO, "log %s: the database is not open", log->origin);
     } else {

@@ -2,13 +2,10 @@
  * hands everything back as one chain. While it writes, the next group gathers: under load groups
  * grow by themselves, and a lone write waits for nobody. */
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -16,9 +13,6 @@
 #include "store/region/region_internal.h"
 
 #define ARENA_FIRST_BYTES (128U << 10)
-#define BACKOFF_FIRST_US  UINT64_C(100000)
-#define BACKOFF_LAST_US   UINT64_C(5000000)
-#define PROBE_BYTES       (64U << 10)
 #define GATHER_GROUP_MIN 16U /* operations in the last group: below, nobody waits for company */
 #define GATHER_ENOUGH 200U
 #define GATHER_STEP_US 150U
@@ -54,7 +48,7 @@ void dom_group_cleanup(struct dom_group *group)
     free(group->used_requests);
 }
 
-static void begin_group(struct dom_region *region)
+void dom_group_begin(struct dom_region *region)
 {
     struct dom_group *group = &region->group;
 
@@ -197,7 +191,8 @@ static bool wait_for_group(struct dom_region *region, struct dom_store_op **opsp
 {
     DOM_ASSERT(pthread_mutex_lock(&region->lock) == 0);
     region->waiting = true;
-    while (region->first == NULL && region->first_job == NULL && !region->stopping) {
+    while (region->first == NULL && region->first_job == NULL && !region->stopping &&
+           !region->suspect) {
         if (!region->broken) {
             DOM_ASSERT(pthread_cond_wait(&region->wake, &region->lock) == 0);
             continue;
@@ -208,6 +203,8 @@ static bool wait_for_group(struct dom_region *region, struct dom_store_op **opsp
         }
     }
     region->waiting = false;
+    region->suspected = region->suspect;
+    region->suspect = false;
     gather(region);
     bool going = !region->stopping;
     size_t queued = region->num_queued;
@@ -246,7 +243,7 @@ static void stage_all(struct dom_region *region, struct dom_store_op *ops)
     }
 }
 
-static enum dom_code write_group(struct dom_region *region, struct dom_error *err)
+enum dom_code dom_group_write(struct dom_region *region, struct dom_error *err)
 {
     struct dom_group *group = &region->group;
 
@@ -263,13 +260,17 @@ static enum dom_code write_group(struct dom_region *region, struct dom_error *er
     size_t bytes = dom_db_batch_bytes(group->batch);
     enum dom_code rc = dom_db_write(region->db, group->batch, true, err);
     if (rc == DOM_OK) {
+        /* Before anybody is told: bytes in a file without a name are gone with the process. */
+        rc = dom_db_check_files(region->db, false, err);
+    }
+    if (rc == DOM_OK) {
         atomic_fetch_add(&region->num_commits, 1);
         atomic_fetch_add(&region->num_bytes, bytes);
     }
     return rc;
 }
 
-static void after_write(struct dom_region *region)
+void dom_group_written(struct dom_region *region)
 {
     struct dom_group *group = &region->group;
     bool had_due = dom_audit_log_due_us(region->log) != UINT64_MAX;
@@ -338,99 +339,20 @@ static void finish_jobs(struct dom_group *group)
     }
 }
 
-/* ---- failure and recovery ----------------------------------------------------------------- */
-
-static void tell_state(const struct dom_region *region, bool writable)
-{
-    const struct dom_store_options *options = &region->host->options;
-
-    if (options->audit_state != NULL) {
-        options->audit_state(options->context, region->number, writable);
-    }
-}
-
-static void set_broken(struct dom_region *region, const char *message)
-{
-    if (!region->broken) {
-        dom_log(DOM_LOG_ERROR, "store.write_failed", "region=%s reason=\"%s\"", region->name,
-                message);
-        region->broken = true;
-        region->backoff_us = BACKOFF_FIRST_US;
-        tell_state(region, false);
-    } else if (region->backoff_us < BACKOFF_LAST_US) {
-        region->backoff_us *= 2;
-    }
-    region->retry_us = now_us() + region->backoff_us;
-}
-
-/* Whether the disk takes and keeps bytes at all, before the database is closed for reopening. */
-static bool disk_takes_bytes(const struct dom_region *region)
-{
-    static const uint8_t zeros[PROBE_BYTES];
-    char path[PATH_MAX];
-
-    (void)snprintf(path, sizeof(path), "%s/probe", region->dir);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        return false;
-    }
-    bool good = write(fd, zeros, sizeof(zeros)) == (ssize_t)sizeof(zeros) && fsync(fd) == 0;
-    good = close(fd) == 0 && good;
-    return unlink(path) == 0 && good;
-}
-
-static enum dom_code probe_write(struct dom_region *region, struct dom_error *err)
-{
-    uint8_t value[8];
-
-    dom_put_u64be(value, region->boot);
-    rocksdb_writebatch_clear(region->group.batch);
-    dom_db_batch_put(region->db, region->group.batch, DOM_DB_META, DOM_SLICE_LIT("boot"),
-                     dom_slice_of(value, sizeof(value)));
-    return dom_db_write(region->db, region->group.batch, true, err);
-}
-
-/* RocksDB refuses every write after one failed until it is opened anew. What failed may be there
- * then: indexes and sequence numbers are read again. */
-static void recover(struct dom_region *region)
-{
-    struct dom_error err = {0};
-
-    if (!disk_takes_bytes(region)) {
-        set_broken(region, "the disk takes no bytes");
-        return;
-    }
-    enum dom_code rc = dom_db_reopen(region->db, &err);
-    if (rc == DOM_OK) {
-        rc = dom_audit_log_reload(region->log, &err);
-    }
-    if (rc == DOM_OK) {
-        rc = dom_region_load_outbox(region, &err);
-    }
-    if (rc == DOM_OK) {
-        rc = probe_write(region, &err);
-    }
-    if (rc != DOM_OK) {
-        set_broken(region, err.message);
-        return;
-    }
-    region->broken = false;
-    dom_log(DOM_LOG_INFO, "store.writable_again", "region=%s", region->name);
-    tell_state(region, true);
-    region->host->committed(region->host->store, region, NULL);
-    region->host->wake_keeper(region->host->store);
-}
-
 static void commit_group(struct dom_region *region, struct dom_store_op *ops)
 {
     struct dom_group *group = &region->group;
     struct dom_error err = {0};
     uint64_t tail = atomic_load(&region->tail);
 
-    if (region->broken && now_us() >= region->retry_us) {
-        recover(region);
+    atomic_store(&region->busy_since_us, now_us());
+    if (region->suspected && !region->broken) {
+        dom_region_probe(region);
     }
-    begin_group(region);
+    if (region->broken && now_us() >= region->retry_us) {
+        dom_region_recover(region);
+    }
+    dom_group_begin(region);
     if (region->broken) {
         while (ops != NULL) {
             struct dom_store_op *next = ops->next;
@@ -440,14 +362,16 @@ static void commit_group(struct dom_region *region, struct dom_store_op *ops)
         finish_failed(region, "the region's database cannot be written now");
     } else {
         stage_all(region, ops);
-        if (write_group(region, &err) == DOM_OK) {
-            after_write(region);
+        if (dom_group_write(region, &err) == DOM_OK) {
+            dom_group_written(region);
             finish_ok(region, group->next_seq - 1 > tail);
         } else {
-            set_broken(region, err.message);
+            dom_region_set_broken(region, err.message);
             finish_failed(region, err.message);
         }
     }
+    atomic_store(&region->busy_since_us, 0);
+    dom_gate_open(&region->gate, DOM_GATE_STALL);
     dom_claims_release(region->host->claims, &group->claims);
     post(region, group->finished, group->finished_last);
     finish_jobs(group);
@@ -458,7 +382,7 @@ static void stop_queue(struct dom_region *region, struct dom_store_op *ops)
     struct dom_group *group = &region->group;
 
     for (;;) {
-        begin_group(region);
+        dom_group_begin(region);
         while (ops != NULL) {
             struct dom_store_op *next = ops->next;
             refuse(ops, DOM_UNAVAILABLE, "the store is stopping");

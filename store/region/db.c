@@ -1,11 +1,15 @@
 #include "store/region/db.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/assert.h"
+#include "store/region/db_files.h"
 
 #define MIB ((size_t)1 << 20)
 #define OPEN_BESIDE_TRIES_MAX 5
@@ -21,8 +25,10 @@ struct dom_db {
     struct dom_db_env *env;
     char *path;
     pthread_rwlock_t lock;
-    rocksdb_t *rocks; /* NULL when it could not be reopened at all */
+    rocksdb_t *rocks;
     rocksdb_column_family_handle_t *families[DOM_DB_FAMILY_COUNT];
+    bool writable;
+    struct dom_db_files files;
     rocksdb_readoptions_t *read;
     rocksdb_readoptions_t *scan; /* leaves the cache alone */
     rocksdb_writeoptions_t *write;
@@ -165,7 +171,14 @@ void dom_db_env_destroy(struct dom_db_env *env)
     free(env);
 }
 
-static enum dom_code open_rocks(struct dom_db *db, bool writable, struct dom_error *err)
+/* What is open of a database: once for writing, or, beside a broken one, for reading. */
+struct instance {
+    rocksdb_t *rocks;
+    rocksdb_column_family_handle_t *families[DOM_DB_FAMILY_COUNT];
+};
+
+static enum dom_code open_rocks(const struct dom_db *db, struct instance *out, bool writable,
+                                struct dom_error *err)
 {
     const rocksdb_options_t *options[DOM_DB_FAMILY_COUNT];
     char *text = NULL;
@@ -174,30 +187,45 @@ static enum dom_code open_rocks(struct dom_db *db, bool writable, struct dom_err
         options[i] = db->env->options[i];
     }
     if (writable) {
-        db->rocks = rocksdb_open_column_families(db->env->options[0], db->path, DOM_DB_FAMILY_COUNT,
-                                                 s_names, options, db->families, &text);
+        out->rocks =
+            rocksdb_open_column_families(db->env->options[0], db->path, DOM_DB_FAMILY_COUNT,
+                                         s_names, options, out->families, &text);
     } else {
-        db->rocks = rocksdb_open_for_read_only_column_families(db->env->options[0], db->path,
-                                                               DOM_DB_FAMILY_COUNT, s_names,
-                                                               options, db->families, 0, &text);
+        out->rocks = rocksdb_open_for_read_only_column_families(
+            db->env->options[0], db->path, DOM_DB_FAMILY_COUNT, s_names, options, out->families, 0,
+            &text);
     }
     if (text != NULL) {
-        db->rocks = NULL;
+        out->rocks = NULL;
     }
     return dom_rocksdb_error(text, db->path, err);
 }
 
-static void close_rocks(struct dom_db *db)
+static void close_rocks(struct instance *instance)
 {
-    if (db->rocks == NULL) {
+    if (instance->rocks == NULL) {
         return;
     }
     for (int i = 0; i < DOM_DB_FAMILY_COUNT; i++) {
-        rocksdb_column_family_handle_destroy(db->families[i]);
-        db->families[i] = NULL;
+        rocksdb_column_family_handle_destroy(instance->families[i]);
     }
-    rocksdb_close(db->rocks);
-    db->rocks = NULL;
+    rocksdb_close(instance->rocks);
+    instance->rocks = NULL;
+}
+
+/* Puts `next` in the place of what is open, which goes to `next`. Readers are held up for no more
+ * than this. */
+static void swap_rocks(struct dom_db *db, struct instance *next, bool writable)
+{
+    struct instance old = {.rocks = db->rocks};
+
+    DOM_ASSERT(pthread_rwlock_wrlock(&db->lock) == 0);
+    memcpy(old.families, db->families, sizeof(old.families));
+    db->rocks = next->rocks;
+    memcpy(db->families, next->families, sizeof(db->families));
+    db->writable = writable;
+    DOM_ASSERT(pthread_rwlock_unlock(&db->lock) == 0);
+    *next = old;
 }
 
 static struct dom_db *db_new(struct dom_db_env *env, const char *path)
@@ -221,16 +249,18 @@ enum dom_code dom_db_open_beside(struct dom_db **dbp, struct dom_db_env *env, co
                                  struct dom_error *err)
 {
     struct dom_db *db = db_new(env, path);
+    struct instance instance = {0};
     enum dom_code rc = DOM_IO;
 
     *dbp = NULL;
     for (int tries = 0; tries < OPEN_BESIDE_TRIES_MAX && rc != DOM_OK; tries++) {
-        rc = open_rocks(db, false, err);
+        rc = open_rocks(db, &instance, false, err);
     }
     if (rc != DOM_OK) {
         dom_db_close(db);
         return rc;
     }
+    swap_rocks(db, &instance, false);
     *dbp = db;
     return DOM_OK;
 }
@@ -239,9 +269,14 @@ enum dom_code dom_db_open(struct dom_db **dbp, struct dom_db_env *env, const cha
                           struct dom_error *err)
 {
     struct dom_db *db = db_new(env, path);
+    struct instance instance = {0};
 
     *dbp = NULL;
-    enum dom_code rc = open_rocks(db, true, err);
+    enum dom_code rc = open_rocks(db, &instance, true, err);
+    if (rc == DOM_OK) {
+        swap_rocks(db, &instance, true);
+        rc = dom_db_files_init(&db->files, path, err);
+    }
     if (rc != DOM_OK) {
         dom_db_close(db);
         return rc;
@@ -255,7 +290,9 @@ void dom_db_close(struct dom_db *db)
     if (db == NULL) {
         return;
     }
-    close_rocks(db);
+    struct instance instance = {0};
+    swap_rocks(db, &instance, false);
+    close_rocks(&instance);
     rocksdb_readoptions_destroy(db->read);
     rocksdb_readoptions_destroy(db->scan);
     rocksdb_writeoptions_destroy(db->write);
@@ -267,13 +304,44 @@ void dom_db_close(struct dom_db *db)
 
 enum dom_code dom_db_reopen(struct dom_db *db, struct dom_error *err)
 {
-    DOM_ASSERT(pthread_rwlock_wrlock(&db->lock) == 0);
-    close_rocks(db);
-    enum dom_code rc = open_rocks(db, true, err);
-    if (rc != DOM_OK && open_rocks(db, false, NULL) != DOM_OK) {
-        db->rocks = NULL;
+    struct instance instance = {0};
+    enum dom_code rc = DOM_OK;
+
+    if (db->writable) {
+        /* Reading needs no lock file, so it can begin before the broken one has gone. */
+        rc = open_rocks(db, &instance, false, err);
+        if (rc != DOM_OK) {
+            return rc;
+        }
+        swap_rocks(db, &instance, false);
+        close_rocks(&instance);
     }
-    DOM_ASSERT(pthread_rwlock_unlock(&db->lock) == 0);
+    rc = open_rocks(db, &instance, true, err);
+    if (rc == DOM_OK) {
+        swap_rocks(db, &instance, true);
+        close_rocks(&instance);
+    }
+    return rc;
+}
+
+enum dom_code dom_db_check_folder(const struct dom_db *db, struct dom_error *err)
+{
+    struct stat now;
+
+    return dom_db_files_folder(&db->files, db->path, &now, err);
+}
+
+enum dom_code dom_db_check_files(struct dom_db *db, bool thorough, struct dom_error *err)
+{
+    bool changed = false;
+
+    enum dom_code rc = dom_db_files_look(&db->files, db->path, &changed, err);
+    if (rc == DOM_OK && (changed || thorough)) {
+        rc = dom_db_files_check(db->rocks, db->path, err);
+        if (rc == DOM_OK) {
+            dom_db_files_seen(&db->files);
+        }
+    }
     return rc;
 }
 

@@ -61,9 +61,18 @@ enum dom_code dom_db_open(struct dom_db **dbp, struct dom_db_env *env, const cha
 enum dom_code dom_db_open_beside(struct dom_db **dbp, struct dom_db_env *env, const char *path,
                                  struct dom_error *err) DOM_MUST_USE;
 void dom_db_close(struct dom_db *db);
-/* Closes and opens again, waiting for the readers inside. When it cannot be opened for writing it
- * is opened for reading, so that reads go on; the code then tells why. */
+/* Opens it again after a failed write. Readers go on all the while, from what was open, then from
+ * one that is open for reading, then from the new one; each change waits for the readers inside and
+ * holds up new ones no longer than that. When it cannot be opened, what is open stays. */
 enum dom_code dom_db_reopen(struct dom_db *db, struct dom_error *err) DOM_MUST_USE;
+/* Whether the files that the database counts on still have their names: a file that was removed
+ * takes writes and syncs without an error and is lost at the next opening. One stat(2) unless the
+ * folder has changed or `thorough`. The owner's thread. Errors: IO (with the name). */
+enum dom_code dom_db_check_files(struct dom_db *db, bool thorough,
+                                 struct dom_error *err) DOM_MUST_USE;
+
+/* Whether the folder is where it was. Any thread. Errors: IO. */
+enum dom_code dom_db_check_folder(const struct dom_db *db, struct dom_error *err) DOM_MUST_USE;
 
 /* Shared hold against reopening. False, and nothing held, when the database is not open. */
 bool dom_db_enter(struct dom_db *db);

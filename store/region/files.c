@@ -285,13 +285,12 @@ enum dom_code dom_region_clear_purge(struct dom_region *region, struct dom_error
     return submit_and_wait(region, dom_slice_of(NULL, 0), true, err);
 }
 
-enum dom_code dom_region_append_control(struct dom_region *region, int type,
+enum dom_code dom_region_encode_control(struct dom_region *region, int type,
                                         const struct dom_audit_detail *details, size_t num_details,
-                                        struct dom_error *err)
+                                        struct dom_buffer *out, struct dom_error *err)
 {
     char host[256] = "";
     uint8_t random[10];
-    struct dom_buffer entry = {.limit = DOM_ENTRY_BYTES_MAX};
     struct dom_audit_event event = {.type = (enum dom_audit_type)type,
                                     .time_ms = dom_clock_wall_ms(region->host->options.clock),
                                     .origin = dom_slice_str(dom_audit_log_origin(region->log)),
@@ -308,7 +307,16 @@ enum dom_code dom_region_append_control(struct dom_region *region, int type,
         return DOM_FAIL(err, DOM_INTERNAL, "no random bytes");
     }
     dom_audit_uuid7(event.id, event.time_ms, random);
-    enum dom_code rc = dom_audit_event_encode(&event, &entry, err);
+    return dom_audit_event_encode(&event, out, err);
+}
+
+enum dom_code dom_region_append_control(struct dom_region *region, int type,
+                                        const struct dom_audit_detail *details, size_t num_details,
+                                        struct dom_error *err)
+{
+    struct dom_buffer entry = {.limit = DOM_ENTRY_BYTES_MAX};
+
+    enum dom_code rc = dom_region_encode_control(region, type, details, num_details, &entry, err);
     if (rc == DOM_OK) {
         rc = submit_and_wait(region, dom_buffer_slice(&entry), type == DOM_AUDIT_PURGE, err);
     }

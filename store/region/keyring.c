@@ -418,3 +418,40 @@ enum dom_code dom_keyring_export(struct dom_keyring *ring, struct dom_slice name
     DOM_ASSERT(pthread_mutex_unlock(&ring->lock) == 0);
     return rc;
 }
+
+/* The first `count` keys in use are in the file; more may be there, for the next start. */
+static bool holds(const struct dom_keyring *file, const struct dom_keyring *ring, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        bool found = false;
+        for (size_t k = 0; k < file->num_keys && !found; k++) {
+            found = strcmp(file->keys[k].name, ring->keys[i].name) == 0 &&
+                    file->keys[k].epoch == ring->keys[i].epoch &&
+                    CRYPTO_memcmp(file->keys[k].bytes, ring->keys[i].bytes, DOM_KEY_SIZE) == 0;
+        }
+        if (!found) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum dom_code dom_keyring_check_file(struct dom_keyring *ring, struct dom_error *err)
+{
+    struct dom_keyring *file = NULL;
+
+    /* The lock is not held while the file is read: who needs a key must not wait for a disk. Keys
+     * are only ever added, so those of now are in the file of later. */
+    DOM_ASSERT(pthread_mutex_lock(&ring->lock) == 0);
+    size_t count = ring->num_keys;
+    DOM_ASSERT(pthread_mutex_unlock(&ring->lock) == 0);
+    enum dom_code rc = dom_keyring_open(&file, ring->path, ring->region, false, err);
+    DOM_ASSERT(pthread_mutex_lock(&ring->lock) == 0);
+    if (rc == DOM_OK && !holds(file, ring, count)) {
+        rc = DOM_FAIL(err, DOM_CORRUPT, "%s: does not hold the keys in use: put the old file back",
+                      ring->path);
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&ring->lock) == 0);
+    dom_keyring_destroy(file);
+    return rc;
+}

@@ -48,5 +48,10 @@ const uint8_t *dom_keyring_data_of(const struct dom_keyring *ring, uint32_t epoc
  * Errors: INVALID (name: [a-z0-9._-]{1,64}), RESOURCE, IO. */
 enum dom_code dom_keyring_export(struct dom_keyring *ring, struct dom_slice name,
                                  struct dom_hmac_key *out, struct dom_error *err) DOM_MUST_USE;
+/* Whether the file can be read and still holds the keys in use: what is written under a key that is
+ * nowhere but in memory is lost with the process. Any thread. Errors: as dom_keyring_open, and
+ * CORRUPT (other keys). */
+enum dom_code dom_keyring_check_file(struct dom_keyring *ring,
+                                     struct dom_error *err) DOM_MUST_USE;
 
 #endif

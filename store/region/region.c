@@ -12,6 +12,16 @@
 
 /* ---- life --------------------------------------------------------------------------------- */
 
+static void gate_changed(void *context, bool open)
+{
+    const struct dom_region *region = context;
+    const struct dom_store_options *options = &region->host->options;
+
+    if (options->audit_state != NULL) {
+        options->audit_state(options->context, region->number, open);
+    }
+}
+
 static struct dom_region *new_region(struct dom_region_host *host, dom_store_region number,
                                      const char *name)
 {
@@ -32,6 +42,7 @@ static struct dom_region *new_region(struct dom_region_host *host, dom_store_reg
     DOM_ASSERT(pthread_cond_init(&region->wake, &attr) == 0);
     (void)pthread_condattr_destroy(&attr);
     memset(region->peer_of, -1, sizeof(region->peer_of));
+    dom_gate_init(&region->gate, region->name, gate_changed, region);
     dom_group_init(&region->group);
     return region;
 }
@@ -140,6 +151,7 @@ void dom_region_close(struct dom_region *region)
     (void)pthread_mutex_destroy(&region->peer_lock);
     (void)pthread_mutex_destroy(&region->purge_lock);
     (void)pthread_cond_destroy(&region->wake);
+    dom_gate_cleanup(&region->gate);
     region->magic = 0;
     free(region->name);
     free(region->dir);
@@ -171,6 +183,53 @@ struct dom_audit_log *dom_region_log(struct dom_region *region)
     return region->log;
 }
 
+struct dom_gate *dom_region_gate(struct dom_region *region)
+{
+    return &region->gate;
+}
+
+void dom_region_suspect(struct dom_region *region)
+{
+    DOM_ASSERT(pthread_mutex_lock(&region->lock) == 0);
+    region->suspect = true;
+    if (region->waiting) {
+        DOM_ASSERT(pthread_cond_signal(&region->wake) == 0);
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&region->lock) == 0);
+}
+
+/* ---- watching (the store's watch thread) -------------------------------------------------- */
+
+void dom_region_watch(struct dom_region *region)
+{
+    uint64_t since = atomic_load(&region->busy_since_us);
+    uint64_t now = dom_clock_monotonic_us(dom_clock_system());
+
+    if (since != 0 && now > since && now - since > region->host->options.wait_ms * 1000) {
+        dom_gate_close(&region->gate, DOM_GATE_STALL, "a write or sync does not return");
+    }
+    /* Looked at again: it may have come back between the two. */
+    if (atomic_load(&region->busy_since_us) != since) {
+        dom_gate_open(&region->gate, DOM_GATE_STALL);
+    }
+}
+
+void dom_region_watch_files(struct dom_region *region)
+{
+    struct dom_error err = {0};
+
+    if (dom_db_check_folder(region->db, &err) != DOM_OK) {
+        dom_gate_close(&region->gate, DOM_GATE_FILES, err.message);
+    } else {
+        dom_gate_open(&region->gate, DOM_GATE_FILES);
+    }
+    if (dom_keyring_check_file(region->keys, &err) != DOM_OK) {
+        dom_gate_close(&region->gate, DOM_GATE_KEYS, err.message);
+    } else {
+        dom_gate_open(&region->gate, DOM_GATE_KEYS);
+    }
+}
+
 /* ---- submitting --------------------------------------------------------------------------- */
 
 static size_t op_bytes(const struct dom_store_op *op)
@@ -186,11 +245,36 @@ static size_t op_bytes(const struct dom_store_op *op)
     return bytes;
 }
 
+static enum dom_code refuse_closed(struct dom_region *region, struct dom_error *err)
+{
+    char why[DOM_GATE_WHY_SIZE];
+
+    dom_gate_why(&region->gate, why);
+    return DOM_FAIL(err, DOM_AUDIT_UNAVAILABLE, "the log of region %s is closed: %s", region->name,
+                    why);
+}
+
+/* A disk that hangs would else collect writes until nothing else can be taken. */
+static bool hangs(const struct dom_region *region)
+{
+    uint64_t since = atomic_load(&region->busy_since_us);
+    uint64_t now = dom_clock_monotonic_us(dom_clock_system());
+
+    return since != 0 && now > since && now - since > DOM_WRITE_WAIT_MS * UINT64_C(1000);
+}
+
 enum dom_code dom_region_submit(struct dom_region *region, struct dom_store_op *op,
                                 struct dom_error *err)
 {
     enum dom_code rc = DOM_OK;
 
+    if (op->num_entries > 0 && dom_gate_closed(&region->gate) != 0) {
+        return refuse_closed(region, err);
+    }
+    if (hangs(region)) {
+        return DOM_FAIL(err, DOM_UNAVAILABLE, "the disk of region %s does not answer",
+                        region->name);
+    }
     op->next = NULL;
     op->code = DOM_OK;
     op->message[0] = '\0';
@@ -265,4 +349,7 @@ void dom_region_stats(const struct dom_region *region, struct dom_store_stats *o
     out->checkpoints = dom_audit_log_num_checkpoints(region->log);
     out->purges = atomic_load(&region->num_purges);
     out->bytes_written = atomic_load(&region->num_bytes);
+    out->lost = dom_audit_log_num_lost(region->log);
+    out->unanswered = atomic_load(&region->num_unanswered);
+    out->closed = dom_gate_closed(&region->gate);
 }

@@ -12,6 +12,7 @@
 #include "store/audit_log/audit_log.h"
 #include "store/region/claims.h"
 #include "store/region/db.h"
+#include "store/region/gate.h"
 #include "store/region/keyring.h"
 #include "store/region/row.h"
 #include "store/store.h"
@@ -47,6 +48,18 @@ dom_store_region dom_region_number(const struct dom_region *region);
 struct dom_db *dom_region_db(struct dom_region *region);
 struct dom_keyring *dom_region_keys(struct dom_region *region);
 struct dom_audit_log *dom_region_log(struct dom_region *region);
+struct dom_gate *dom_region_gate(struct dom_region *region);
+
+/* A write of another thread failed (the keeper's): the commit thread finds out whether the database
+ * still writes, and opens it again if not. Any thread. */
+void dom_region_suspect(struct dom_region *region);
+
+/* ---- watching: each closes or opens the gate (the store's watch thread) ---- */
+
+/* Whether the commit thread has been at one group for too long. Looks at memory only. */
+void dom_region_watch(struct dom_region *region);
+/* Whether the database's folder and the key file are there. Reads files. */
+void dom_region_watch_files(struct dom_region *region);
 
 /* ---- reading ---- */
 

@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "store/audit/hash.h"
+#include "store/region/gate.h"
 #include "store/region/region.h"
 #include "store/replica/outbox.h"
 
@@ -100,6 +101,7 @@ struct dom_region {
     size_t num_jobs;
     bool waiting;
     bool stopping;
+    bool suspect; /* somebody else's write failed: the commit thread is to try */
     bool has_thread;
     pthread_t thread;
 
@@ -109,9 +111,16 @@ struct dom_region {
     struct dom_row_cipher open;
     uint32_t boot;
     uint64_t nonce;
+    bool suspected;
     bool broken; /* the last write failed */
+    uint64_t broken_us;
     uint64_t retry_us;
     uint64_t backoff_us;
+    uint64_t answered; /* entries whose operations were told that they are durable */
+
+    struct dom_gate gate;
+    _Atomic uint64_t busy_since_us; /* the commit thread is at a group since then; 0: it is not */
+    _Atomic uint64_t num_unanswered;
 
     /* Peers: written by the commit thread under peer_lock, read by the replicator. */
     pthread_mutex_t peer_lock;
@@ -149,8 +158,24 @@ enum dom_code dom_region_append_control(struct dom_region *region, int type,
 /* Takes the purge mark away, without an entry, and waits likewise. */
 enum dom_code dom_region_clear_purge(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 
+enum dom_code dom_region_encode_control(struct dom_region *region, int type,
+                                        const struct dom_audit_detail *details, size_t num_details,
+                                        struct dom_buffer *out,
+                                        struct dom_error *err) DOM_MUST_USE;
+
 /* commit.c */
 void *dom_region_commit_main(void *arg);
+/* One batch: begun, filled by dom_stage_*, written and synced, and then counted. */
+void dom_group_begin(struct dom_region *region);
+enum dom_code dom_group_write(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+void dom_group_written(struct dom_region *region);
+
+/* recover.c; the commit thread. */
+void dom_region_set_broken(struct dom_region *region, const char *message);
+void dom_region_recover(struct dom_region *region);
+/* Writes something, to find out whether the database still writes. */
+void dom_region_probe(struct dom_region *region);
+
 void dom_group_init(struct dom_group *group);
 void dom_group_cleanup(struct dom_group *group);
 
