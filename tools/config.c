@@ -24,7 +24,7 @@ struct key {
     const char *environment;
 };
 
-#define NUM_KEYS 29U
+#define NUM_KEYS 30U
 #define CONNECTION_AGE_MS 3600000U /* over mTLS, when not set */
 
 struct counts {
@@ -48,6 +48,7 @@ static void list_keys(struct key keys[NUM_KEYS], struct dom_config *c, struct co
         {"audit.origin", KEY_TEXT, c->origin, 0, 0, 0, NULL},
         {"audit.checkpoint_ms", KEY_COUNT, &r->checkpoint_ms, 10, DOM_CHECKPOINT_DELAY_MS_MAX, 1,
          NULL},
+        {"audit.wait_ms", KEY_COUNT, &r->audit_wait_ms, 20, DOM_AUDIT_WAIT_MS_MAX, 1, NULL},
         {"store.compression", KEY_TEXT, c->compression, 0, 0, 0, NULL},
         {"store.block_cache_mib", KEY_COUNT, &r->block_cache_bytes, 1, 65536, 1U << 20, NULL},
         {"store.write_buffer_mib", KEY_COUNT, &r->write_buffer_bytes, 1, 1024, 1U << 20, NULL},

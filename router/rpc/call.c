@@ -301,6 +301,19 @@ void dom_rpc_call_hold(struct dom_rpc_call *call)
     call->held = true;
 }
 
+void dom_rpc_call_keep(struct dom_rpc_call *call)
+{
+    DOM_CHECK_MAGIC(call, DOM_RPC_CALL_MAGIC);
+    DOM_ASSERT(pthread_equal(call->server->io_thread, pthread_self()));
+    call->refs++;
+}
+
+void dom_rpc_call_drop(struct dom_rpc_call *call)
+{
+    DOM_ASSERT(pthread_equal(call->server->io_thread, pthread_self()));
+    dom_rpc_call_unref(call);
+}
+
 uint8_t *dom_rpc_call_reply_alloc(struct dom_rpc_call *call, size_t len)
 {
     DOM_CHECK_MAGIC(call, DOM_RPC_CALL_MAGIC);

@@ -274,6 +274,8 @@ struct dom_rpc_server {
     const struct dom_rpc_identity_ops *identity;
     void (*refused)(struct dom_rpc_call *call, void *context);
     void *context;
+    void (*timer)(void *context);
+    uint64_t timer_us; /* UINT64_MAX: not set */
     struct dom_tls *tls;         /* NULL: plain text */
     struct dom_rpc_peers *peers; /* the I/O thread's memory of certificates */
     void *ports[DOM_RPC_ADDRESSES_MAX]; /* of mtls.c; freed at the end */

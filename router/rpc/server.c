@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "router/rpc/internal.h"
 #include "router/rpc/handshakes.h"
@@ -173,6 +174,8 @@ enum dom_code dom_rpc_server_new(struct dom_rpc_server **serverp,
         options->tls == NULL ? &dom_rpc_identity_insecure : &dom_rpc_identity_mtls;
     server->refused = options->refused;
     server->context = options->context;
+    server->timer = options->timer;
+    server->timer_us = UINT64_MAX;
     server->handshakes_before = dom_rpc_handshakes_refused();
     server->in_flight_max =
         options->in_flight_max == 0 ? DOM_IN_FLIGHT_CALLS_MAX : options->in_flight_max;
@@ -237,6 +240,33 @@ static void dispatch(const grpc_event *event)
     op->fn(op, event->success != 0);
 }
 
+void dom_rpc_server_set_timer(struct dom_rpc_server *server, uint64_t at_us)
+{
+    server->timer_us = server->timer == NULL ? UINT64_MAX : at_us;
+}
+
+static void run_timer(struct dom_rpc_server *server)
+{
+    if (server->timer_us != UINT64_MAX &&
+        dom_clock_monotonic_us(dom_clock_system()) >= server->timer_us) {
+        server->timer_us = UINT64_MAX;
+        server->timer(server->context);
+    }
+}
+
+/* The earlier of the timer and `until`. */
+static gpr_timespec next_time(const struct dom_rpc_server *server, gpr_timespec until)
+{
+    if (server->timer_us == UINT64_MAX) {
+        return until;
+    }
+    uint64_t now = dom_clock_monotonic_us(dom_clock_system());
+    int64_t left = server->timer_us > now ? (int64_t)(server->timer_us - now) : 0;
+    gpr_timespec at = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                   gpr_time_from_micros(left, GPR_TIMESPAN));
+    return gpr_time_min(at, until);
+}
+
 /* Serves until it is shut down and no call is left; `grace_ms` counts from the shutdown. */
 static void serve_until_drained(struct dom_rpc_server *server, uint64_t grace_ms)
 {
@@ -252,8 +282,13 @@ static void serve_until_drained(struct dom_rpc_server *server, uint64_t grace_ms
                              gpr_time_from_millis(
                                  (int64_t)(grace_ms > INT_MAX ? INT_MAX : grace_ms), GPR_TIMESPAN));
         }
-        grpc_event event = grpc_completion_queue_next(server->cq, until, NULL);
+        grpc_event event =
+            grpc_completion_queue_next(server->cq, next_time(server, until), NULL);
+        run_timer(server);
         if (event.type == GRPC_QUEUE_TIMEOUT) {
+            if (gpr_time_cmp(gpr_now(GPR_CLOCK_MONOTONIC), until) < 0) {
+                continue; /* it was the timer's time */
+            }
             dom_log(DOM_LOG_WARN, "rpc.drain_over", "calls=%zu", server->num_live);
             grpc_server_cancel_all_calls(server->server);
             until = forever;

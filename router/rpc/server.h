@@ -104,7 +104,8 @@ struct dom_rpc_server_options {
     void (*refused)(struct dom_rpc_call *call, void *context);
     const struct dom_rpc_method *methods;
     size_t num_methods;
-    void *context;                   /* handed to every handler */
+    void *context;                   /* handed to every handler, and to `timer` */
+    void (*timer)(void *context);    /* NULL: none; see dom_rpc_server_set_timer */
     const void *descriptor_set;      /* FileDescriptorSet bytes for reflection; static */
     size_t descriptor_set_len;
     unsigned in_flight_max;          /* calls at once; beyond: RESOURCE_EXHAUSTED + RetryInfo */
@@ -127,6 +128,11 @@ void dom_rpc_server_run(struct dom_rpc_server *server);
 void dom_rpc_server_shutdown(struct dom_rpc_server *server);
 /* After run returned (or never ran). NULL is a no-op. */
 void dom_rpc_server_destroy(struct dom_rpc_server *server);
+
+/* Has options.timer called on the I/O thread at this time (monotonic microseconds of the system's
+ * clock; UINT64_MAX: never), once. Takes the place of the time set before. I/O thread, or before
+ * run. */
+void dom_rpc_server_set_timer(struct dom_rpc_server *server, uint64_t at_us);
 
 /* Health (grpc.health.v1): "" and each service name given here; watchers are told. Any thread.
  * Names start as SERVING when set first with true. */
@@ -197,6 +203,12 @@ void dom_rpc_call_go_async(struct dom_rpc_call *call);
 /* The same without watching for cancellation, which spares a batch: for an answer that is made
  * already and waits for no more than a commit. dom_rpc_call_cancelled stays false. */
 void dom_rpc_call_hold(struct dom_rpc_call *call);
+
+/* Keeps the call's memory (its arena, its request) beyond its end, for what somebody else still works
+ * with; one reference. Before the call is finished or failed. */
+void dom_rpc_call_keep(struct dom_rpc_call *call);
+/* Gives such a reference back. The call may be gone afterwards. */
+void dom_rpc_call_drop(struct dom_rpc_call *call);
 
 /* Runs `fn` on the I/O thread once the peer has cancelled or gone, unless the call was finished
  * before; the call must still be finished. For async and streaming calls that wait for something

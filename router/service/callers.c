@@ -243,7 +243,7 @@ static void refusal_done(struct dom_async *async)
 {
     struct refusal *refusal = async->owner;
 
-    if (async->op.code != DOM_OK) {
+    if (async->code != DOM_OK) {
         fail_unwritten(refusal->call);
     } else {
         dom_rpc_call_fail_identity(refusal->call, refusal->fault);
@@ -269,6 +269,7 @@ static void write_refusal(struct dom_router *router, struct dom_rpc_call *call,
         fail_unwritten(call);
         return;
     }
+    refusal->async.call = call;
     refusal->async.owner = refusal;
     refusal->async.done = refusal_done;
     refusal->async.op.type = DOM_STORE_APPEND;

@@ -11,6 +11,7 @@
 
 /* One control entry for every open log: this policy is in force from here on. */
 struct announcement {
+    struct announcement *next; /* of those that wait for their log to open again */
     struct dom_async async;
     struct dom_buffer bytes;
     struct dom_slice entry;
@@ -18,6 +19,29 @@ struct announcement {
     struct dom_router *router;
     dom_store_region region;
 };
+
+static void announcement_free(struct announcement *one)
+{
+    dom_buffer_cleanup(&one->bytes);
+    free(one);
+}
+
+/* The log is closed: the entry waits until it opens, in the order of coming. */
+static void set_aside(struct announcement *one, const char *why)
+{
+    struct dom_policy_holder *holder = &one->router->holder;
+    struct announcement **at = &holder->waiting;
+
+    dom_log(DOM_LOG_WARN, "policy.announce", "region=%s text=\"%s\" then=\"when the log is back\"",
+            dom_store_region_name(one->router->store, one->region), why);
+    one->next = NULL;
+    (void)pthread_mutex_lock(&holder->lock);
+    while (*at != NULL) {
+        at = &(*at)->next;
+    }
+    *at = one;
+    (void)pthread_mutex_unlock(&holder->lock);
+}
 
 /* On the log's commit thread. */
 static void announced(struct dom_async *async)
@@ -27,12 +51,44 @@ static void announced(struct dom_async *async)
     if (async->op.code == DOM_OK) {
         atomic_store_explicit(&one->router->policy_index[one->region],
                               (int64_t)one->receipt.index, memory_order_relaxed);
+        announcement_free(one);
     } else {
-        dom_log(DOM_LOG_ERROR, "policy.announce", "region=%s text=\"%s\"",
-                dom_store_region_name(one->router->store, one->region), async->op.message);
+        set_aside(one, async->op.message);
     }
-    dom_buffer_cleanup(&one->bytes);
-    free(one);
+}
+
+static void submit(struct announcement *one)
+{
+    struct dom_error err = {0};
+
+    one->async.op.owner = &one->async;
+    if (dom_store_submit(one->router->store, &one->async.op, &err) != DOM_OK) {
+        set_aside(one, err.message);
+    }
+}
+
+void dom_router_announce_again(struct dom_router *router)
+{
+    struct dom_policy_holder *holder = &router->holder;
+
+    (void)pthread_mutex_lock(&holder->lock);
+    struct announcement *list = holder->waiting;
+    holder->waiting = NULL;
+    (void)pthread_mutex_unlock(&holder->lock);
+    while (list != NULL) {
+        struct announcement *one = list;
+        list = one->next;
+        submit(one);
+    }
+}
+
+void dom_router_forget_announcements(struct dom_router *router)
+{
+    while (router->holder.waiting != NULL) {
+        struct announcement *one = router->holder.waiting;
+        router->holder.waiting = one->next;
+        announcement_free(one);
+    }
 }
 
 static enum dom_code encode_activation(struct dom_router *router, dom_store_region region,
@@ -92,13 +148,10 @@ void dom_router_announce_policy(struct dom_router *router, const struct dom_snap
         one->async.op.num_entries = 1;
         one->async.op.receipts = &one->receipt;
         if (rc == DOM_OK) {
-            one->async.op.owner = &one->async;
-            rc = dom_store_submit(router->store, &one->async.op, &err);
-        }
-        if (rc != DOM_OK) {
+            submit(one);
+        } else {
             dom_log(DOM_LOG_ERROR, "policy.announce", "text=\"%s\"", err.message);
-            dom_buffer_cleanup(&one->bytes);
-            free(one);
+            announcement_free(one);
         }
     }
 }

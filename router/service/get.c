@@ -134,8 +134,9 @@ static void settle(struct gather *gather)
 }
 
 /* Gives the receipts of one region's append to the results that it was for, in their order. */
-static void spread(struct gather *gather, const struct dom_store_op *op)
+static void spread(struct gather *gather, const struct dom_async *async)
 {
+    const struct dom_store_op *op = &async->op;
     size_t next = 0;
 
     for (size_t i = 0; i < gather->num_results; i++) {
@@ -143,7 +144,7 @@ static void spread(struct gather *gather, const struct dom_store_op *op)
         if (result->entry.len == 0 || result->entry_region != op->region) {
             continue;
         }
-        if (op->code == DOM_OK) {
+        if (async->code == DOM_OK) {
             gather->receipts[i] = op->receipts[next++];
             result->logged = true;
             continue;
@@ -151,9 +152,10 @@ static void spread(struct gather *gather, const struct dom_store_op *op)
         /* P3: without the entry there is no answer, and no denial either. */
         result->body = dom_slice_of(NULL, 0);
         result->hidden = false;
-        result->code = dom_code_category(op->code) == DOM_CAT_IO ? DOM_AUDIT_UNAVAILABLE : op->code;
+        result->code =
+            dom_code_category(async->code) == DOM_CAT_IO ? DOM_AUDIT_UNAVAILABLE : async->code;
         (void)dom_refuse(&result->refusal, result->code, NULL,
-                         "the access cannot be written to the audit log: %s", op->message);
+                         "the access cannot be written to the audit log: %s", async->message);
         result->access.request.kind = DOM_POLICY_NONE;
     }
 }
@@ -162,7 +164,7 @@ static void append_done(struct dom_async *async)
 {
     struct gather *gather = async->owner;
 
-    spread(gather, &async->op);
+    spread(gather, async);
     DOM_ASSERT(gather->waiting > 0);
     if (--gather->waiting == 0) {
         settle(gather);
@@ -208,6 +210,7 @@ static bool fill_append(struct gather *gather, struct dom_async *async, dom_stor
     async->op.num_entries = num_entries;
     async->op.limit_keys = keys;
     async->op.num_limit_keys = num_keys;
+    async->call = gather->turn.call;
     async->owner = gather;
     async->done = append_done;
     return true;
@@ -244,9 +247,8 @@ static void append_all(struct gather *gather, dom_store_set regions)
         struct dom_async *async = &gather->asyncs[i];
         enum dom_code rc = dom_async_submit(gather->turn.router, async, &err);
         if (rc != DOM_OK) {
-            async->op.code = rc;
-            (void)snprintf(async->op.message, sizeof(async->op.message), "%.*s",
-                           (int)sizeof(async->op.message) - 1, err.message);
+            async->code = rc;
+            async->message = err.message;
             append_done(async);
         }
     }

@@ -21,6 +21,7 @@
 #define DOM_BUILD_NAME "domicile/0.1.0"
 
 #define DOM_OPERATOR_ID_SIZE 513U
+struct announcement; /* force.c */
 #define DOM_VOTE_US (UINT64_C(600) * 1000000U) /* how long a first wish waits for the second */
 
 /* The policy in force and how the last reload went. Guarded by `lock`; the I/O thread and the
@@ -30,6 +31,7 @@ struct dom_policy_holder {
     struct dom_snapshot *current;
     struct dom_policy *first; /* one reference, while the start opens its regions: replication that
                                * was owed at the last stop asks before there is a `current` */
+    struct announcement *waiting; /* of its activation, for logs that are closed */
     uint64_t reloads_failed;
     char last_failure[512];
     struct dom_vote {             /* one operator's wish, waiting for a second */
@@ -44,6 +46,20 @@ struct dom_policy_holder {
 
 #define DOM_RANDOM_POOL 4096U
 
+struct dom_async;
+struct dom_wait_line {
+    struct dom_async *first;
+    struct dom_async *last;
+};
+/* Those who wait for the store, and what came back too late. See wait.c; I/O thread. */
+struct dom_waits {
+    uint64_t wait_us;
+    struct dom_wait_line lines[2]; /* with entries, without */
+    struct dom_buffer late;        /* of struct late */
+    uint64_t late_us;              /* when to write about them; UINT64_MAX: there are none */
+    atomic_uint_fast64_t num_late[DOM_REGIONS_MAX]; /* entries told as late */
+};
+
 struct dom_router {
     struct dom_router_options options;
     const struct dom_clock *clock;
@@ -51,7 +67,8 @@ struct dom_router {
     struct dom_rpc_server *server;
     struct dom_policy_holder holder;
     _Atomic int64_t policy_index[DOM_REGIONS_MAX]; /* by store region: entry of the policy in force */
-    atomic_uint closed_logs;                       /* regions whose audit log cannot be written */
+    atomic_bool stopping;
+    atomic_uint closed_logs;                       /* regions whose audit log takes no entries */
 
     /* The I/O thread's own. */
     struct dom_store_session *session;
@@ -60,6 +77,8 @@ struct dom_router {
     struct dom_limit_table limits;
     uint8_t random[DOM_RANDOM_POOL];
     size_t random_left;
+
+    struct dom_waits waits;
 
     int64_t refused_seconds[DOM_REFUSED_SLOTS]; /* when an entry was last made, see callers.c */
     atomic_uint_fast64_t claims_differing;      /* written by the I/O thread only */
@@ -85,6 +104,10 @@ enum dom_code dom_router_load_policy(struct dom_router *router, bool *changedp,
  * later entry of that log. Needs a running store, no server. */
 void dom_router_announce_policy(struct dom_router *router, const struct dom_snapshot *snapshot,
                                 const struct dom_approval *approval);
+/* Queues what could not be queued, or not written, while a log was closed. I/O thread. */
+void dom_router_announce_again(struct dom_router *router);
+/* At the end. */
+void dom_router_forget_announcements(struct dom_router *router);
 /* Whether enough operators want the policy with this hash (callers.c). */
 enum dom_code dom_router_vote(struct dom_router *router, struct dom_approval *approval,
                               const uint8_t sha256[32], struct dom_error *err) DOM_MUST_USE;
@@ -139,15 +162,37 @@ static inline struct dom_slice dom_pb_slice(ProtobufCBinaryData data)
     return dom_slice_of(data.data, data.len);
 }
 
-/* An operation of the store on behalf of a call, and what to do when it is done (I/O thread). */
+/* An operation of the store on behalf of a call, and what to do when it is done (I/O thread).
+ *
+ * `done` runs once, in bounded time: when the store gives the operation back, or when it has kept it
+ * for too long. In the second case `op` and what it points to are still the store's: they lie in the
+ * call's memory, which is kept, or go no earlier than in `late`. So `done` looks at `code` and
+ * `message`, and at op's receipts only when the code is OK. */
 struct dom_async {
     struct dom_store_op op;   /* op.owner is set by dom_async_submit */
     struct dom_rpc_work work;
+    struct dom_rpc_call *call; /* whose memory it lies in */
     void (*done)(struct dom_async *async);
+    void (*late)(struct dom_async *async); /* may be NULL: the store is through after all */
     void *owner;
+    enum dom_code code;       /* how it ended, for `done` */
+    const char *message;
+
+    /* wait.c */
+    struct dom_router *router;
+    struct dom_async *wait_prev;
+    struct dom_async *wait_next;
+    struct dom_wait_line *line; /* NULL: in none */
+    uint64_t due_us;
+    bool given_up;
 };
 enum dom_code dom_async_submit(struct dom_router *router, struct dom_async *async,
                                struct dom_error *err) DOM_MUST_USE;
+void dom_router_init_waits(struct dom_router *router);
+/* The rpc layer's timer. */
+void dom_router_timer(void *context);
+/* Puts what came back too late into the logs. */
+void dom_router_write_late(struct dom_router *router);
 
 void dom_router_random(struct dom_router *router, void *out, size_t len);
 

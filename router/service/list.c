@@ -55,15 +55,27 @@ struct listing {
     struct dom_error scan_error;
 };
 
+static void free_limits(struct listing *listing)
+{
+    dom_arena_cleanup(&listing->limit_arena);
+    free(listing->limit_keys);
+    listing->limit_keys = NULL;
+}
+
 static void cleanup(struct listing *listing)
 {
     dom_arena_cleanup(&listing->page_arena);
     dom_buffer_cleanup(&listing->page);
     dom_buffer_cleanup(&listing->record);
     dom_buffer_cleanup(&listing->subjects);
-    dom_arena_cleanup(&listing->limit_arena);
-    free(listing->limit_keys);
-    listing->limit_keys = NULL;
+    if (!listing->async.given_up) {
+        free_limits(listing); /* else they are the store's still */
+    }
+}
+
+static void entry_late(struct dom_async *async)
+{
+    free_limits(async->owner);
 }
 
 static bool limited(const struct listing *listing)
@@ -202,9 +214,9 @@ static void entry_done(struct dom_async *async)
     struct dom_turn *turn = &listing->turn;
 
     dom_limit_settle(&turn->router->limits, listing->access.served, listing->limit_keys,
-                     listing->num_limit_keys, async->op.code == DOM_OK);
+                     listing->num_limit_keys, async->code == DOM_OK);
     listing->num_limit_keys = 0;
-    if (async->op.code != DOM_OK) {
+    if (async->code != DOM_OK) {
         end_with(listing, DOM_AUDIT_UNAVAILABLE, NULL,
                  "the access cannot be written to the audit log");
         return;
@@ -298,8 +310,10 @@ static void page_scanned(struct dom_rpc_work *work)
     }
     turn->refusal = kept;
     memset(&listing->async, 0, sizeof(listing->async));
+    listing->async.call = turn->call;
     listing->async.owner = listing;
     listing->async.done = entry_done;
+    listing->async.late = entry_late;
     listing->async.op.type = DOM_STORE_APPEND;
     listing->async.op.region = listing->access.served;
     listing->async.op.deadline_us = dom_rpc_call_deadline_us(turn->call);

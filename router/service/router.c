@@ -113,21 +113,50 @@ static dom_store_set field_regions(void *context, struct dom_slice kind, const c
     return regions;
 }
 
-static void audit_state(void *context, dom_store_region region, bool writable)
+struct state_work {
+    struct dom_rpc_work work;
+    struct dom_router *router;
+};
+
+/* On the I/O thread, and the count is read here: whatever the order in which logs closed and opened,
+ * the last to be told tells how it is. */
+static void on_state(struct dom_rpc_work *work)
+{
+    struct dom_router *router = ((struct state_work *)work)->router;
+
+    free(work);
+    if (atomic_load(&router->stopping)) {
+        return;
+    }
+    dom_rpc_server_set_health(router->server, CROSS_BORDER_HEALTH,
+                              atomic_load(&router->closed_logs) == 0);
+    dom_router_announce_again(router);
+}
+
+static void post_state(struct dom_router *router)
+{
+    struct state_work *state = calloc(1, sizeof(*state));
+
+    DOM_ASSERT(state != NULL);
+    state->work.run = on_state;
+    state->router = router;
+    dom_rpc_post(router->server, &state->work, &state->work);
+}
+
+/* Under the region's gate: what may need it runs on the I/O thread. */
+static void audit_state(void *context, dom_store_region region, bool open)
 {
     struct dom_router *router = context;
-    unsigned closed = 0;
 
-    if (writable) {
-        /* Acquire-release: the health below must not be older than this count. */
-        closed = atomic_fetch_sub_explicit(&router->closed_logs, 1, memory_order_acq_rel) - 1;
+    if (open) {
+        (void)atomic_fetch_sub(&router->closed_logs, 1);
     } else {
-        closed = atomic_fetch_add_explicit(&router->closed_logs, 1, memory_order_acq_rel) + 1;
+        (void)atomic_fetch_add(&router->closed_logs, 1);
     }
-    dom_log(writable ? DOM_LOG_INFO : DOM_LOG_ERROR, "audit.state", "region=%s writable=%d",
-            dom_store_region_name(router->store, region), writable ? 1 : 0);
+    dom_log(open ? DOM_LOG_INFO : DOM_LOG_ERROR, "audit.state", "region=%s open=%d",
+            dom_store_region_name(router->store, region), open ? 1 : 0);
     if (router->server != NULL) {
-        dom_rpc_server_set_health(router->server, CROSS_BORDER_HEALTH, closed == 0);
+        post_state(router);
     }
 }
 
@@ -144,6 +173,7 @@ static enum dom_code open_store(struct dom_router *router, struct dom_error *err
         .block_cache_bytes = options->block_cache_bytes,
         .write_buffer_bytes = options->write_buffer_bytes,
         .checkpoint_ms = options->checkpoint_ms,
+        .wait_ms = options->audit_wait_ms,
         .purge_ms = options->purge_ms,
         .test_plain = options->test_plain,
         .clock = router->clock,
@@ -179,6 +209,7 @@ static enum dom_code open_server(struct dom_router *router, struct dom_error *er
         .methods = methods,
         .num_methods = num_methods,
         .context = router,
+        .timer = dom_router_timer,
         .descriptor_set = dom_rpc_api_descriptors().data,
         .descriptor_set_len = dom_rpc_api_descriptors().len,
         .in_flight_max = options->in_flight_max == 0 ? DOM_IN_FLIGHT_CALLS_MAX
@@ -199,6 +230,7 @@ static void set_all_serving(struct dom_router *router)
     for (size_t i = 0; i < DOM_ARRAY_LEN(services); i++) {
         dom_rpc_server_set_health(router->server, services[i], true);
     }
+    post_state(router); /* a log may have closed before there was a server to tell */
 }
 
 enum dom_code dom_router_new(struct dom_router **routerp, struct dom_findings *findings,
@@ -213,6 +245,7 @@ enum dom_code dom_router_new(struct dom_router **routerp, struct dom_findings *f
     router->clock = options->clock == NULL ? dom_clock_system() : options->clock;
     (void)pthread_mutex_init(&router->holder.lock, NULL);
     dom_limit_table_init(&router->limits);
+    dom_router_init_waits(router);
     for (size_t i = 0; i < DOM_REGIONS_MAX; i++) {
         atomic_init(&router->policy_index[i], -1);
     }
@@ -263,6 +296,7 @@ unsigned dom_router_metrics_port(const struct dom_router *router)
 void dom_router_run(struct dom_router *router)
 {
     dom_rpc_server_run(router->server);
+    dom_router_write_late(router);
 }
 
 void dom_router_shutdown(struct dom_router *router)
@@ -275,16 +309,19 @@ void dom_router_destroy(struct dom_router *router)
     if (router == NULL) {
         return;
     }
+    atomic_store(&router->stopping, true);
     dom_metrics_stop(router->metrics);
     dom_worker_stop(&router->worker);
     dom_store_session_destroy(router->session);
     dom_store_destroy(router->store);
+    dom_router_forget_announcements(router);
     dom_rpc_server_destroy(router->server);
     dom_snapshot_unref(router->holder.current);
     dom_policy_unref(router->holder.first); /* of a start that failed */
     dom_limit_table_cleanup(&router->limits);
     dom_buffer_cleanup(&router->scratch);
     dom_buffer_cleanup(&router->scratch2);
+    dom_buffer_cleanup(&router->waits.late);
     (void)pthread_mutex_destroy(&router->holder.lock);
     free(router);
 }

@@ -35,6 +35,7 @@ struct dom_router_options {
     const char *audit_origin;     /* logs are "<audit_origin>/<region>" */
     const char *compression;      /* NULL: the store's default */
     uint64_t checkpoint_ms;       /* 0: default */
+    uint64_t audit_wait_ms;       /* how long a caller waits for its entry; 0: DOM_AUDIT_WAIT_MS */
     uint64_t purge_ms;
     uint64_t block_cache_bytes;
     uint64_t write_buffer_bytes;

@@ -25,6 +25,12 @@ static const struct store_metric s_store[] = {
      STORE(bytes_written)},
     {"domicile_audit_entries_total", "counter", "Audit entries made durable.", STORE(entries)},
     {"domicile_audit_checkpoints_total", "counter", "Checkpoints signed.", STORE(checkpoints)},
+    {"domicile_audit_lost_total", "counter",
+     "Entries that were acknowledged and are not there. Anything but 0 is an incident.",
+     STORE(lost)},
+    {"domicile_audit_unanswered_total", "counter",
+     "Entries that a failed write left in the log; an entry of type sink names them.",
+     STORE(unanswered)},
 };
 
 static const struct store_metric s_rpc[] = {
@@ -78,6 +84,30 @@ static void render_store(struct dom_router *router, struct dom_buffer *out)
     }
 }
 
+static void render_closed(struct dom_router *router, struct dom_buffer *out)
+{
+    dom_metrics_family(out, "domicile_audit_closed", "gauge",
+                       "1 while a region's log takes no entries for this reason.");
+    for (size_t i = 0; i < dom_store_num_regions(router->store); i++) {
+        struct dom_store_stats stats = {0};
+        dom_store_stats(router->store, (dom_store_region)i, &stats);
+        for (unsigned bit = 0; dom_store_closed_word(bit) != NULL; bit++) {
+            dom_buffer_printf(out, "domicile_audit_closed{region=\"%s\",reason=\"%s\"} %d\n",
+                              dom_store_region_name(router->store, (dom_store_region)i),
+                              dom_store_closed_word(bit), (int)(stats.closed >> bit & 1U));
+        }
+    }
+    dom_metrics_family(out, "domicile_audit_late_total", "counter",
+                       "Entries durable after their caller was told that they could not be "
+                       "written; an entry of type sink names them.");
+    for (size_t i = 0; i < dom_store_num_regions(router->store); i++) {
+        dom_buffer_printf(out, "domicile_audit_late_total{region=\"%s\"} %" PRIu64 "\n",
+                          dom_store_region_name(router->store, (dom_store_region)i),
+                          (uint64_t)atomic_load_explicit(&router->waits.num_late[i],
+                                                         memory_order_relaxed));
+    }
+}
+
 static void render_identity(const struct dom_router *router, const struct dom_rpc_stats *stats,
                             struct dom_buffer *out)
 {
@@ -111,6 +141,7 @@ void dom_router_render_metrics(void *context, struct dom_buffer *out)
     }
     render_identity(router, &stats, out);
     render_store(router, out);
+    render_closed(router, out);
     struct dom_snapshot *snapshot = dom_holder_get(&router->holder);
     const struct dom_policy_info *info = dom_policy_info(snapshot->policy);
     dom_metrics_family(out, "domicile_policy_version", "gauge", "Version of the policy in force.");

@@ -220,22 +220,6 @@ ProtobufCAllocator dom_turn_allocator(struct dom_turn *turn)
         .alloc = arena_alloc, .free = arena_free, .allocator_data = turn->arena};
 }
 
-static void run_async(struct dom_rpc_work *work)
-{
-    struct dom_async *async = (struct dom_async *)((char *)work - offsetof(struct dom_async, work));
-
-    async->done(async);
-}
-
-enum dom_code dom_async_submit(struct dom_router *router, struct dom_async *async,
-                               struct dom_error *err)
-{
-    async->op.owner = async;
-    async->work.run = run_async;
-    async->work.next = NULL;
-    return dom_store_submit(router->store, &async->op, err);
-}
-
 void dom_router_random(struct dom_router *router, void *out, size_t len)
 {
     DOM_ASSERT(len <= sizeof(router->random));
@@ -336,9 +320,9 @@ static void denial_done(struct dom_async *async)
 {
     struct denial *denial = async->owner;
 
-    if (async->op.code != DOM_OK) {
+    if (async->code != DOM_OK) {
         (void)dom_refuse(&denial->turn.refusal, DOM_AUDIT_UNAVAILABLE, NULL,
-                         "the attempt cannot be written to the audit log: %s", async->op.message);
+                         "the attempt cannot be written to the audit log: %s", async->message);
         dom_turn_refuse(&denial->turn);
         return;
     }
@@ -395,6 +379,7 @@ void dom_turn_deny(struct dom_turn *turn, struct dom_access *access, const char 
         return;
     }
     turn->refusal = kept;
+    denial->async.call = turn->call;
     denial->async.owner = denial;
     denial->async.done = denial_done;
     denial->async.op.type = DOM_STORE_APPEND;

@@ -303,7 +303,7 @@ static bool follow_home(struct write *write)
     struct dom_error err = {0};
     dom_store_region home = DOM_STORE_NO_REGION;
 
-    if (op->code != DOM_HOME_MISMATCH || write->retried) {
+    if (write->async.code != DOM_HOME_MISMATCH || write->retried) {
         return false;
     }
     write->retried = true;
@@ -329,14 +329,14 @@ static bool follow_home(struct write *write)
 static void done(struct dom_async *async)
 {
     struct write *write = async->owner;
-    struct dom_store_op *op = &async->op;
 
-    if (op->code == DOM_OK) {
+    if (async->code == DOM_OK) {
         answer(write);
         return;
     }
     if (!follow_home(write)) {
-        refuse(write, op->code, op->code == DOM_HOME_MISMATCH ? "home" : NULL, op->message);
+        refuse(write, async->code, async->code == DOM_HOME_MISMATCH ? "home" : NULL,
+               async->message);
     }
 }
 
@@ -394,6 +394,7 @@ static void decide_and_submit(struct write *write, enum dom_policy_op op, const 
     (void)snprintf(store_op->home, sizeof(store_op->home), "%s",
                    dom_policy_country_name(turn->snapshot->policy, write->home));
     store_op->service = turn->caller.subject;
+    write->async.call = turn->call;
     write->async.owner = write;
     write->async.done = done;
     dom_rpc_call_go_async(turn->call);
