@@ -26,8 +26,12 @@ class Router:
     """A router process and what is known of it: over mTLS with a `pki`, else in
     insecure-loopback mode."""
 
-    def __init__(self, domicile, policy, data, extra="", pki=None):
+    # A machine that builds and shows at once may be slow to sync.
+    audit = "wait_ms = 2000;"
+
+    def __init__(self, domicile, policy, data, extra="", pki=None, environment=None):
         self.domicile = domicile
+        self.environment = environment
         self.policy = policy
         self.data = data
         self.pki = pki
@@ -40,8 +44,8 @@ class Router:
             f.write(
                 'listen = "127.0.0.1:0";\n%s'
                 'metrics = "127.0.0.1:0";\ndata = "%s";\npolicy = "%s";\nlog = "warn";\n'
-                'audit = { origin = "audit.example.com"; };\n%s'
-                % (identity, data, os.path.abspath(policy), extra)
+                'audit = { origin = "audit.example.com"; %s };\n%s'
+                % (identity, data, os.path.abspath(policy), self.audit, extra)
             )
         self.log_path = os.path.join(data, "router.log")
         self.start()
@@ -50,7 +54,7 @@ class Router:
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
             [self.domicile, "serve", "--config", self.config], stdout=subprocess.PIPE,
-            stderr=self.log
+            stderr=self.log, env=self.environment
         )
         self.address = self.metrics_port = None
         for line in self.process.stdout:

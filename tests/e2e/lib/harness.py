@@ -27,6 +27,9 @@ import pki as certificates  # noqa: E402
 import sweep as sweeping  # noqa: E402
 import tour  # noqa: E402
 
+# Checks that are not about time share a machine with whatever else runs on it.
+tour.Router.audit = "wait_ms = 10000;"
+
 POLICY = ROOT / "policy" / "global-live" / "policy.cfg"
 RECORD = "domicile.v1.RecordService/"
 POLICY_SERVICE = "domicile.v1.PolicyService/"
@@ -81,10 +84,11 @@ class Env:
         os.makedirs(path, mode=0o700, exist_ok=True)
         return path
 
-    def router(self, name, policy=POLICY, extra="", pki=None):
+    def router(self, name, policy=POLICY, extra="", pki=None, environment=None):
         """A router on the data folder `name`: starts it, or starts it again. With a CA it speaks
         mTLS."""
-        router = tour.Router(self.domicile, str(policy), self.folder(name), extra, pki)
+        router = tour.Router(self.domicile, str(policy), self.folder(name), extra, pki,
+                             environment)
         self.routers.append(router)
         return router
 

@@ -98,6 +98,7 @@ void service_start(struct service *service)
         .data_dir = data,
         .policy_path = service->policy_path,
         .audit_origin = "log.example/test",
+        .audit_wait_ms = 10000, /* these tests are not about time */
         .checkpoint_ms = 20,
         .drain_ms = 10000,
         .clock = &service->clock,

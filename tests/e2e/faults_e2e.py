@@ -1,0 +1,534 @@
+#!/usr/bin/python3
+"""Faults close the border, not the house (P3, P6): a full disk, a disk that fails, turns read-only or
+hangs, files and folders removed under the router, a key file that cannot be read.
+
+For each: crossings end with AUDIT_UNAVAILABLE in bounded time and health says NOT_SERVING for them;
+reads within the jurisdiction go on as before; nothing that was acknowledged is lost; and service is
+back by itself within two seconds of the disk's return.
+
+The faults are real: file systems are mounted (as root; else skipped), or fail by FUSE, or calls fail
+by libfiu.
+"""
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+from harness import *  # noqa: E402,F403
+from policytext import small_policy  # noqa: E402
+
+suite = Suite("faults")
+tour.Router.audit = ""  # the very bounds are checked here
+BOUND_S = 0.250
+BACK_S = 2.0
+REGION = "eu-north-1"  # whose disk fails
+NOT_SERVING, SERVING = 2, 1
+LIB = pathlib.Path(__file__).resolve().parent / "lib"
+ROOT_ONLY = os.geteuid() == 0
+
+
+class World:
+    """A router on the small policy, one record in the EEA, and who asks for it from where."""
+
+    def __init__(self, env, name, environment=None, extra="", prepare=None):
+        self.env = env
+        self.folder = env.folder(name)
+        self.receipts = []
+        self.region_dir = os.path.join(self.folder, REGION)
+        if prepare is not None:
+            prepare(self)
+        self.router = env.router(name, small_policy(env.folder(name + "-policy")), extra,
+                                 environment=environment)
+        self.connect()
+        self.writer.put("live_room", "r", "SE", {"title": "hello", "cover_url": "x"})
+        self.router.settle()
+
+    def connect(self):
+        self.home = self.env.client(self.router, "room-service", REGION)
+        self.writer = self.env.client(self.router, "room-service", REGION)
+        self.abroad = self.env.client(self.router, "moderation", "us-east-1")
+        self.gb = self.env.client(self.router, "room-service", "eu-west-2")
+
+    def local(self):
+        began = time.monotonic()
+        got = self.home.get("live_room", "r", purpose="serve", home="SE")
+        true(rpc.values(got.record)["title"] == "hello", "the local read gave another value")
+        return time.monotonic() - began
+
+    def locals(self, count=200):
+        return sorted(self.local() for _ in range(count))
+
+    def cross(self):
+        """One crossing; its receipt is kept. Raises Failure."""
+        got = self.abroad.get("live_room", "r", purpose="moderation", home="SE", fields=["title"])
+        true(got.receipt.leaf_hash, "a crossing without a receipt")
+        self.receipts.append((got.receipt.index, bytes(got.receipt.leaf_hash)))
+        return got
+
+    def health(self):
+        return self.home.call("grpc.health.v1.Health/Check",
+                              service="domicile.v1.RecordService/cross-border").status
+
+    def closed(self, reason, within=BOUND_S):
+        """Crossings are refused, each in time, and health says so. The machine's own noise, as the
+        slowest local read shows it, is not the router's."""
+        noise, stop = [0.0], threading.Event()
+
+        def ruler():
+            caller = rpc.Client(self.env.api, self.router.address, "room-service", REGION)
+            while not stop.is_set():
+                began = time.monotonic()
+                caller.get("live_room", "r", purpose="serve", home="SE")
+                noise.append(time.monotonic() - began)
+            caller.close()
+
+        thread = threading.Thread(target=ruler)
+        thread.start()
+        took = []
+        try:
+            for _ in range(5):
+                began = time.monotonic()
+                failure = refused(self.cross, "UNAVAILABLE", "AUDIT_UNAVAILABLE")
+                took.append(time.monotonic() - began)
+                true(failure.retry_ms > 0, "no retry hint")
+        finally:
+            stop.set()
+            thread.join()
+        equal(self.health(), NOT_SERVING, "health of the crossings")
+        true(max(took) <= within + max(noise),
+             "refused after %.0f ms (machine's noise %.0f ms)" % (max(took) * 1e3, max(noise) * 1e3))
+        if reason is not None:
+            true(self.gauge('domicile_audit_closed{region="%s",reason="%s"}' % (REGION, reason)) == 1,
+                 "the metric does not say %s: %s" % (reason, self.reasons()))
+        return max(took)
+
+    def gauge(self, series):
+        for line in self.router.metrics().splitlines():
+            if line.startswith(series + " "):
+                return int(float(line.rsplit(" ", 1)[1]))
+        raise AssertionError("no metric " + series)
+
+    def reasons(self):
+        return [line for line in self.router.metrics().splitlines()
+                if line.startswith("domicile_audit_closed") and line.endswith(" 1")]
+
+    def until_closed(self, seconds=5):
+        """Goes on crossing until one is refused; what was answered before counts."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self.cross()
+            except rpc.Failure as failure:
+                equal((failure.code, failure.reason), ("UNAVAILABLE", "AUDIT_UNAVAILABLE"),
+                      "refusal: %s" % failure)
+                return
+            true(time.monotonic() < deadline, "no crossing was refused in %d s" % seconds)
+
+    def until_open(self, began):
+        """Seconds from `began`, the fault's end, to the first crossing that is answered."""
+        while True:
+            try:
+                self.cross()
+                break
+            except rpc.Failure as failure:
+                equal(failure.reason, "AUDIT_UNAVAILABLE", "refusal: %s" % failure)
+            true(time.monotonic() - began < 10, "not back after 10 s: %s" % self.reasons())
+            time.sleep(0.02)
+        took = time.monotonic() - began
+        deadline = began + BACK_S
+        while self.health() != SERVING:
+            true(time.monotonic() < deadline, "health says NOT_SERVING: %s" % self.reasons())
+            time.sleep(0.02)
+        return took
+
+    def nothing_lost(self):
+        """Every receipt ever given is in the log, which verifies."""
+        self.router.covered(self.env.api, REGION)
+        found = dict(entries(self.env, self.router, REGION))
+        equal(sorted(found), list(range(len(found))), "indexes")
+        for index, leaf in self.receipts:
+            true(index in found and leaf_hash(found[index]) == leaf, "entry %d is lost" % index)
+        equal(self.router.metric("domicile_audit_lost_total"), 0, "domicile_audit_lost_total")
+        # The checkpoint is published a moment after it is signed.
+        wait_until(lambda: self.env.run("audit", "verify", "--log", self.router.log_dir(REGION)
+                                        ).returncode == 0, 5, "audit verify")
+        return {i: json.loads(e) for i, e in found.items()}
+
+    def again(self):
+        """The process has ended: a new one finds everything."""
+        self.env.leave(self.router)
+        self.router.start()
+        self.connect()
+        self.cross()
+        self.nothing_lost()
+        equal(self.env.stop(self.router), 0, "exit code")
+
+
+def unanswered(found):
+    """What `sink` entries say was durable though its caller was told that it was not."""
+    out = set()
+    for entry in found.values():
+        detail = entry.get("detail", {})
+        if entry["type"] == "sink" and "unanswered_first" in detail:
+            first = detail["unanswered_first"]
+            out.update(range(first, first + detail["unanswered_count"]))
+    return out
+
+
+def accounted_for(world, found):
+    """P4: of every read's entry it is known whether its answer left: it has a receipt, or a `sink`
+    entry names it."""
+    given = {index for index, _ in world.receipts}
+    silent = unanswered(found)
+    equal(sorted(given & silent), [], "answered, yet named as unanswered")
+    for index, entry in found.items():
+        if entry["type"] == "access" and entry["op"] == "read":
+            true(index in given or index in silent, "entry %d: did its answer leave?" % index)
+
+
+def same_speed(name, before, during):
+    """In-jurisdiction latency is what it was; what the machine does to all is allowed for."""
+    def at(times, share):
+        return times[min(len(times) - 1, int(len(times) * share))] * 1e3
+
+    print("# %s: local read p50 %.2f -> %.2f ms, p99 %.2f -> %.2f ms" % (
+        name, at(before, 0.5), at(during, 0.5), at(before, 0.99), at(during, 0.99)))
+    true(at(during, 0.5) <= 2 * at(before, 0.5) + 1, "local reads became slow: p50 %.1f ms, was %.1f"
+         % (at(during, 0.5), at(before, 0.5)))
+    true(at(during, 0.99) <= 3 * at(before, 0.99) + 20, "local reads stall: p99 %.1f ms, was %.1f"
+         % (at(during, 0.99), at(before, 0.99)))
+
+
+def play(world, name, reason, break_it, mend_it, cause_closes=True, stop=signal.SIGTERM):
+    """The whole story of one fault."""
+    for _ in range(20):
+        world.cross()
+    before = world.locals()
+    break_it()
+    broken = time.monotonic()
+    if cause_closes:
+        world.until_closed()
+    else:
+        wait_until(lambda: world.health() == NOT_SERVING, 5, "health of the crossings")
+    noticed = time.monotonic() - broken
+    slowest = world.closed(reason)
+    during = world.locals()
+    mend_it()
+    back = world.until_open(time.monotonic())
+    print("# %s: noticed in %.0f ms, slowest refusal %.0f ms, back after %.0f ms" % (
+        name, noticed * 1e3, slowest * 1e3, back * 1e3))
+    true(back <= BACK_S, "back after %.1f s" % back)
+    same_speed(name, before, during)
+    for _ in range(5):
+        world.cross()
+    found = world.nothing_lost()
+    accounted_for(world, found)
+    # And none of it is lost by a restart, clean or not.
+    world.router.process.send_signal(stop)
+    equal(world.router.process.wait(timeout=60), 0 if stop == signal.SIGTERM else -stop, "exit code")
+    world.router.environment = None
+    world.again()
+    return found
+
+
+def root_only(function):
+    def run(env):
+        if not ROOT_ONLY:
+            print("skipped: needs root (mounts)", flush=True)
+            return
+        function(env)
+    return run
+
+
+@contextlib.contextmanager
+def mounted(env, *arguments, path):
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    subprocess.run(["mount", *arguments, path], check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", path], check=False)
+
+
+class FaultFs:
+    """Mounts lib/faultfs.py on a folder."""
+
+    def __init__(self, env, path, name):
+        self.path = path
+        self.control = os.path.join(env.folder(name + "-control"), "word")
+        self.say("ok")
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        below = env.folder(name + "-below")
+        self.process = subprocess.Popen(["/usr/bin/python3", str(LIB / "faultfs.py"), below, path,
+                                         self.control], stdin=subprocess.DEVNULL)
+        wait_until(lambda: os.path.ismount(path), 10, "mounting")
+
+    def say(self, word):
+        with open(self.control + ".new", "w", encoding="ascii") as f:
+            f.write(word)
+        os.replace(self.control + ".new", self.control)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.say("ok")
+        subprocess.run(["umount", "-l", self.path], check=False)
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+# ---- the disk ----
+
+@suite.check("disk full: a tmpfs of a few MiB (P3)")
+@root_only
+def _(env):
+    path = os.path.join(env.folder("full"), REGION)
+    with mounted(env, "-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs", path=path):
+        world = World(env, "full")
+        filler = os.path.join(path, "filler")
+
+        def fill():
+            with open(filler, "wb", buffering=0) as f:
+                with contextlib.suppress(OSError):
+                    while f.write(b"x" * 65536) == 65536:
+                        pass
+                with contextlib.suppress(OSError):
+                    while f.write(b"x" * 512) == 512:
+                        pass
+
+        # RocksDB has set a little aside for its log: tiles are what finds no room first.
+        play(world, "disk full", None, fill, lambda: os.unlink(filler))
+
+
+@suite.check("the disk fails every write with EIO, then works again")
+@root_only
+def _(env):
+    with FaultFs(env, os.path.join(env.folder("eio"), REGION), "eio") as fs:
+        found = play(World(env, "eio"), "EIO", "write", lambda: fs.say("eio"),
+                     lambda: fs.say("ok"))
+        true(any(e["type"] == "sink" and e["detail"]["state"] == "reopened"
+                 for e in found.values()), "the outage is not in the log")
+
+
+@suite.check("the file system turns read-only under the router, and writable again")
+@root_only
+def _(env):
+    with FaultFs(env, os.path.join(env.folder("rofs"), REGION), "rofs") as fs:
+        play(World(env, "rofs"), "read-only", "write", lambda: fs.say("erofs"),
+             lambda: fs.say("ok"))
+
+
+@suite.check("the disk hangs: no write and no sync returns")
+@root_only
+def _(env):
+    with FaultFs(env, os.path.join(env.folder("hang"), REGION), "hang") as fs:
+        world = World(env, "hang")
+        found = play(world, "hang", "stall", lambda: fs.say("hang"), lambda: fs.say("ok"))
+        true(any(e["type"] == "sink" and e["detail"]["state"] == "late" for e in found.values()),
+             "an entry became durable after its caller had gone away unanswered; nothing says so")
+
+
+@suite.check("the disk hangs while writes at home wait: they end too, and reads go on")
+@root_only
+def _(env):
+    with FaultFs(env, os.path.join(env.folder("hang2"), REGION), "hang2") as fs:
+        world = World(env, "hang2")
+        fs.say("hang")
+        began = time.monotonic()
+        waiting = [world.writer.future(RECORD + "PutRecord", kind="live_room", id="w%d" % i,
+                                       home="SE", purpose="serve",
+                                       fields=[{"name": "title", "text": "t"}]) for i in range(50)]
+        for one in waiting:
+            equal(one.exception().code().name, "UNAVAILABLE", "code")
+        true(4 < time.monotonic() - began < 8, "after %.1f s" % (time.monotonic() - began))
+        refused(lambda: world.writer.put("live_room", "w", "SE", {"title": "t"}), "UNAVAILABLE")
+        world.local()
+        fs.say("ok")
+        wait_until(lambda: world.health() == SERVING, 3, "health")
+        world.writer.put("live_room", "w", "SE", {"title": "t"})
+        world.nothing_lost()
+        equal(env.stop(world.router), 0, "exit code")
+
+
+@suite.check("I/O errors of the system's calls, by libfiu: syncs fail")
+def _(env):
+    preload = "/usr/lib/fiu/fiu_run_preload.so /usr/lib/fiu/fiu_posix_preload.so"
+    fifo = os.path.join(env.folder("fiu-control"), "fifo")
+    world = World(env, "fiu", dict(os.environ, LD_PRELOAD=preload, FIU_CTRL_FIFO=fifo))
+
+    def fiu(command):
+        prefix = "%s-%d" % (fifo, world.router.process.pid)
+        subprocess.run(["fiu-ctrl", "-f", fifo, "-c", command, str(world.router.process.pid)],
+                       check=True, env=dict(os.environ), timeout=20, stdout=subprocess.DEVNULL)
+        true(os.path.exists(prefix + ".in"), "no control of libfiu")
+
+    points = ["posix/io/sync/fsync", "posix/io/sync/fdatasync"]
+    # libfiu's own thread does not know that SIGTERM is ours, so the end is a crash. An abort within a
+    # library counts as one too; then the restart must be clean.
+    try:
+        play(world, "libfiu", "write",
+             lambda: [fiu("enable name=%s,failinfo=5" % p) for p in points],
+             lambda: [fiu("disable name=%s" % p) for p in points], stop=signal.SIGKILL)
+    except Exception:
+        if world.router.process.poll() != -signal.SIGABRT:
+            raise
+        print("# a library aborted the process")
+        world.again()
+
+
+# ---- files under the router's feet ----
+
+@suite.check("the database's folder is moved away, and put back")
+def _(env):
+    world = World(env, "moved")
+    db = os.path.join(world.region_dir, "db")
+    play(world, "db moved", "files", lambda: os.rename(db, db + ".gone"),
+         lambda: os.rename(db + ".gone", db), cause_closes=False)
+
+
+@suite.check("the database's folder is deleted: the border stays closed, reads go on, nobody is lied to")
+def _(env):
+    world = World(env, "deleted")
+    for _ in range(5):
+        world.cross()
+    before = world.locals()
+    shutil.rmtree(os.path.join(world.region_dir, "db"))
+    world.until_closed()
+    world.closed(None)
+    same_speed("db deleted", before, world.locals())
+    refused(lambda: world.writer.put("live_room", "n", "SE", {"title": "lost?"}), "UNAVAILABLE")
+    # Another folder in its place is not taken for it.
+    os.mkdir(os.path.join(world.region_dir, "db"), 0o700)
+    time.sleep(1.2)  # longer than the pause between two tries
+    world.closed(None)
+    equal(os.listdir(os.path.join(world.region_dir, "db")), [], "files made in a strange folder")
+    world.router.process.kill()
+    world.router.process.wait()
+    env.leave(world.router)
+    # The signed checkpoint knows that there was a log.
+    done = env.run("serve", "--config", world.router.config, "--check")
+    equal(done.returncode, 1, "a start without the database: " + done.stderr)
+
+
+@suite.check("the write-ahead log is deleted: its entries are not acknowledged into the void")
+def _(env):
+    world = World(env, "wal")
+    for _ in range(5):
+        world.cross()
+    db = os.path.join(world.region_dir, "db")
+    for name in os.listdir(db):
+        if name.endswith(".log"):
+            os.unlink(os.path.join(db, name))
+    before = len(world.receipts)
+    refused(world.cross, "UNAVAILABLE", "AUDIT_UNAVAILABLE")
+    equal(len(world.receipts), before, "receipts")
+    world.closed("write")
+    world.local()
+
+
+@suite.check("the published tiles are deleted: all are written again, and verify")
+def _(env):
+    world = World(env, "tiles")
+    for _ in range(300):
+        world.cross()
+    world.nothing_lost()
+    for victim in (".", "tile", "tile/entries", "checkpoint"):
+        path = os.path.normpath(os.path.join(world.region_dir, "audit", victim))
+        shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+        began = time.monotonic()
+        wait_until(lambda: env.run("audit", "verify", "--log", world.router.log_dir(REGION)
+                                   ).returncode == 0, 5, "audit verify after losing " + victim)
+        took = time.monotonic() - began
+        true(took <= BACK_S + 0.5, "%s: %.1f s" % (victim, took))
+        world.cross()
+    world.nothing_lost()
+
+
+@suite.check("the tile folder cannot be written: closed, and open again by itself")
+def _(env):
+    world = World(env, "tilefile")
+    audit = os.path.join(world.region_dir, "audit")
+
+    def block():
+        os.rename(audit, audit + ".gone")
+        with open(audit, "w", encoding="ascii") as f:
+            f.write("not a folder")
+
+    def unblock():
+        os.unlink(audit)
+        os.rename(audit + ".gone", audit)
+
+    play(world, "tile folder", "publish", block, unblock)
+
+
+@suite.check("the tile folder's file system is remounted read-only, and writable again")
+@root_only
+def _(env):
+    path = os.path.join(env.folder("tilero"), REGION, "audit")
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    with mounted(env, "-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", path=path):
+        def remount(how):
+            # Refused while a file is open for writing; the keeper has one open for moments only.
+            wait_until(lambda: subprocess.run(["mount", "-o", "remount," + how, path],
+                                              stderr=subprocess.DEVNULL).returncode == 0, 10,
+                       "remounting " + how)
+
+        play(World(env, "tilero"), "tiles read-only", "publish", lambda: remount("ro"),
+             lambda: remount("rw"))
+
+
+@suite.check("the key file cannot be read: closed, and open again by itself")
+def _(env):
+    world = World(env, "key")
+    key = os.path.join(world.folder, "keys", REGION + ".key")
+    play(world, "key file", "keys", lambda: os.rename(key, key + ".gone"),
+         lambda: os.rename(key + ".gone", key), cause_closes=False)
+
+
+@suite.check("another key file in its place is not taken for it")
+def _(env):
+    world = World(env, "otherkey")
+    key = os.path.join(world.folder, "keys", REGION + ".key")
+    with open(key, encoding="ascii") as f:
+        text = f.read()
+    changed = text.replace("\nsubject 1 ", "\nsubject 1 AAAA", 1)
+    at = changed.index("subject 1 AAAA") + len("subject 1 AAAA")
+    changed = changed[:at] + changed[at + 4:]
+    play(world, "other key", "keys",
+         lambda: (os.rename(key, key + ".gone"), os.close(os.open(key, os.O_CREAT | os.O_WRONLY, 0o600)),
+                  pathlib.Path(key).write_text(changed, encoding="ascii")),
+         lambda: os.rename(key + ".gone", key), cause_closes=False)
+
+
+@suite.check("a policy that is put in force while a log is closed is told to it when it opens")
+@root_only
+def _(env):
+    with FaultFs(env, os.path.join(env.folder("announce"), REGION), "announce") as fs:
+        world = World(env, "announce")
+        policy = pathlib.Path(world.router.policy)
+        fs.say("eio")
+        world.until_closed()
+        policy.write_text(policy.read_text(encoding="utf-8").replace("version = 1L", "version = 2L"),
+                          encoding="utf-8")
+        world.home.call(POLICY_SERVICE + "ReloadPolicy")
+        fs.say("ok")
+        world.until_open(time.monotonic())
+
+        def told():
+            return any(json.loads(e)["type"] == "policy" and json.loads(e)["policy"]["version"] == 2
+                       for _, e in entries(env, world.router, REGION))
+        wait_until(told, 3, "the activation's entry")
+
+
+suite.main()
