@@ -377,7 +377,7 @@ def _(env):
     # libfiu's own thread does not know that SIGTERM is ours, so the end is a crash. An abort within a
     # library counts as one too; then the restart must be clean.
     try:
-        play(world, "libfiu", "write",
+        play(world, "libfiu", None,
              lambda: [fiu("enable name=%s,failinfo=5" % p) for p in points],
              lambda: [fiu("disable name=%s" % p) for p in points], stop=signal.SIGKILL)
     except Exception:
