@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "store/store_internal.h"
 
 #define TICK_US UINT64_C(25000)
@@ -55,6 +56,7 @@ static void *watch_main(void *arg)
 {
     struct dom_store *store = arg;
 
+    dom_thread_name("watch", NULL);
     while (pause_for(store, TICK_US)) {
         for (size_t i = 0; i < atomic_load(&store->host.num_regions); i++) {
             dom_region_watch(atomic_load(&store->host.regions[i]));
@@ -67,6 +69,7 @@ static void *look_main(void *arg)
 {
     struct dom_store *store = arg;
 
+    dom_thread_name("look", NULL);
     while (pause_for(store, LOOK_US)) {
         for (size_t i = 0; i < atomic_load(&store->host.num_regions); i++) {
             look_at(store, atomic_load(&store->host.regions[i]));
