@@ -13,6 +13,11 @@
 #define CRASH_APPENDERS 30U
 #define CRASH_ACK_FD    3
 
+/* Variables that the driver looks at: the sync (fsync or fdatasync, counted from 1) at which it kills
+ * itself instead; the number of acknowledgements after which it ends by itself. */
+#define CRASH_KILL_AT_SYNC "CRASH_KILL_AT_SYNC"
+#define CRASH_STOP_AFTER   "CRASH_STOP_AFTER"
+
 /* One acknowledgement; smaller than PIPE_BUF, so each is written whole. */
 struct crash_ack {
     uint32_t id;     /* record, or UINT32_MAX for a bare entry */

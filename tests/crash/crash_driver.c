@@ -1,9 +1,13 @@
-/* Writes under load until it is killed. Usage: crash_driver DIR; acknowledgements go to fd 3. */
+/* Writes under load until it is killed, by its parent or, at a given sync, by itself.
+ * Usage: crash_driver DIR; acknowledgements go to fd 3. */
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -27,6 +31,40 @@ static struct {
     pthread_cond_t wake;
     struct dom_store_op *finished;
 } s_done = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+/* ---- the syncs of this process, RocksDB's too: the program's own symbols come first ------------ */
+
+static atomic_ulong s_syncs;
+static unsigned long s_kill_at; /* 0: never */
+
+static void count_sync(void)
+{
+    if (atomic_fetch_add(&s_syncs, 1) + 1 == s_kill_at) {
+        (void)kill(getpid(), SIGKILL);
+        for (;;) {
+            (void)pause(); /* the signal is for the process; this thread must not go on */
+        }
+    }
+}
+
+int fsync(int fd)
+{
+    count_sync();
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
+    count_sync();
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+static unsigned long variable(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value == NULL ? 0 : strtoul(value, NULL, 10);
+}
 
 static void post(void *context, struct dom_store_op *first, struct dom_store_op *last)
 {
@@ -96,8 +134,11 @@ static void acknowledge(const struct slot *slot)
     }
 }
 
-static void run(struct dom_store *store, struct slot *slots)
+static void run(struct dom_store *store)
 {
+    unsigned long stop_after = variable(CRASH_STOP_AFTER);
+    unsigned long acks = 0;
+
     for (;;) {
         DOM_ASSERT(pthread_mutex_lock(&s_done.lock) == 0);
         while (s_done.finished == NULL) {
@@ -114,12 +155,14 @@ static void run(struct dom_store *store, struct slot *slots)
                 exit(1);
             }
             acknowledge(slot);
+            if (++acks == stop_after) {
+                return;
+            }
             slot->version = op->version + 1;
             start(store, slot);
             op = next;
         }
     }
-    (void)slots;
 }
 
 int main(int argc, char **argv)
@@ -134,6 +177,7 @@ int main(int argc, char **argv)
     struct dom_error err = {0};
     struct slot *slots = calloc(CRASH_IDS + CRASH_APPENDERS, sizeof(*slots));
 
+    s_kill_at = variable(CRASH_KILL_AT_SYNC);
     options.data_dir = argc == 2 ? argv[1] : NULL;
     DOM_ASSERT(slots != NULL);
     enum dom_code rc = dom_store_new(&store, &options, &err);
@@ -160,6 +204,9 @@ int main(int argc, char **argv)
         dom_arena_cleanup(&arena);
         start(store, &slots[i]);
     }
-    run(store, slots);
+    run(store);
+    dom_store_session_destroy(session);
+    dom_store_destroy(store);
+    (void)fprintf(stderr, "driver: %lu syncs\n", atomic_load(&s_syncs));
     return 0;
 }

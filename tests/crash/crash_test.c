@@ -1,6 +1,9 @@
-/* kill -9 at random moments under load (promise P6): what was acknowledged is there, what was not
- * is absent or whole; the log holds every acknowledged entry at its index; every signed checkpoint
- * is a prefix of all later ones; the replicas converge. DOMICILE_SEED changes the moments. */
+/* kill -9 under load (promise P6), at random moments and at every sync: what was acknowledged is there,
+ * what was not is absent or whole; the log holds every acknowledged entry at its index; every signed
+ * checkpoint is a prefix of all later ones; the replicas converge. DOMICILE_SEED changes the moments.
+ *
+ * At every sync: from the first one of a fresh folder up to the last one of a clean stop, each is made
+ * the last in turn. DOMICILE_SYNC_STEP=1 takes each, else every seventh from DOMICILE_SYNC_FIRST on. */
 #include "tests/store/region/harness.h"
 
 #include <errno.h>
@@ -13,11 +16,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "store/audit/checkpoint.h"
 #include "tests/crash/crash.h"
 
 #define ROUNDS      20U
 #define ENTRIES_MAX 1000000U
+#define SYNC_STEP   7U
+#define SYNCS_MAX   5000U
+#define STOP_AFTER  "400"
 
 extern char **environ;
 
@@ -91,7 +98,8 @@ static void read_acks(struct crash *crash, int fd, pid_t pid, uint64_t after_us)
     }
 }
 
-static void run_driver(struct crash *crash, uint64_t after_us)
+/* True when it was killed, false when it came to its end. */
+static bool run_driver(struct crash *crash, uint64_t after_us)
 {
     char driver[512];
     char *argv[] = {driver, crash->h.dir, NULL};
@@ -114,7 +122,9 @@ static void run_driver(struct crash *crash, uint64_t after_us)
     read_acks(crash, fds[0], pid, after_us);
     (void)close(fds[0]);
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    assert_true(killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0));
+    return killed;
 }
 
 static void check_record(struct crash *crash, uint32_t number)
@@ -240,7 +250,7 @@ static void acknowledged_survives_kill(void **state)
 
     print_message("seed %u\n", crash->seed);
     for (size_t round = 0; round < ROUNDS; round++) {
-        run_driver(crash, (uint64_t)(rand_r(&crash->seed) % 250000));
+        assert_true(run_driver(crash, (uint64_t)(rand_r(&crash->seed) % 250000)));
         harness_open(&crash->h, CRASH_REGIONS);
         harness_settle(&crash->h);
         for (uint32_t i = 0; i < CRASH_IDS; i++) {
@@ -254,6 +264,108 @@ static void acknowledged_survives_kill(void **state)
     print_message("%zu acknowledgements, %zu entries, %u kills\n", crash->acks, crash->num_entries,
                   ROUNDS);
     assert_true(crash->acks > ROUNDS * 10U);
+}
+
+/* ---- at every sync ------------------------------------------------------------------------ */
+
+/* The checkpoints that the dead process left: the one kept apart and the one published. Both must be
+ * beginnings of the log that is opened after it; also the last one that is there already. */
+static void check_left(struct crash *crash, dom_store_region region, struct dom_slice note)
+{
+    struct harness *h = &crash->h;
+    struct dom_buffer hashes = {0};
+    struct dom_checkpoint left;
+    struct dom_note_key key;
+    struct dom_proof proof;
+    uint64_t size = 0;
+
+    if (note.len == 0) {
+        return;
+    }
+    struct dom_tree_head head = signed_head(h, region);
+    assert_int_equal(
+        dom_note_key_parse(&key, dom_slice_str(dom_store_log_vkey(h->store, region)), NULL),
+        DOM_OK);
+    assert_int_equal(dom_checkpoint_open(&left, note, &key, 1, NULL, NULL), DOM_OK);
+    assert_int_equal(dom_store_log_prove_consistency(h->store, region, left.head.size, &size,
+                                                     &hashes, &h->err),
+                     DOM_OK);
+    proof.num_hashes = (unsigned)(hashes.len / 32);
+    if (hashes.len > 0) {
+        memcpy(proof.hashes, hashes.data, hashes.len);
+    }
+    assert_int_equal(dom_check_consistency(&proof, &left.head, &head, NULL), DOM_OK);
+    dom_buffer_cleanup(&hashes);
+    dom_note_key_cleanup(&key);
+}
+
+static void read_left(struct harness *h, struct dom_buffer notes[CRASH_REGIONS][2])
+{
+    for (int r = 0; r < CRASH_REGIONS; r++) {
+        char name[64];
+        for (int which = 0; which < 2; which++) {
+            (void)snprintf(name, sizeof(name), which == 0 ? "keys/r%d.checkpoint"
+                                                          : "r%d/audit/checkpoint", r);
+            const char *path = harness_path(h, name);
+            if (access(path, F_OK) == 0) {
+                assert_int_equal(dom_file_read(&notes[r][which], path, 65536, NULL), DOM_OK);
+            }
+        }
+    }
+}
+
+/* A fresh folder, killed at sync `at`; then all is as it must be. False: it was not killed. */
+static bool kill_at_sync(struct crash *crash, unsigned at)
+{
+    struct dom_buffer notes[CRASH_REGIONS][2] = {0};
+    char number[16];
+
+    (void)snprintf(number, sizeof(number), "%u", at);
+    assert_int_equal(setenv(CRASH_KILL_AT_SYNC, number, 1), 0);
+    memset(crash->versions, 0, sizeof(crash->versions));
+    crash->num_entries = 0;
+    bool killed = run_driver(crash, UINT64_MAX / 2);
+    read_left(&crash->h, notes);
+    harness_open(&crash->h, CRASH_REGIONS);
+    harness_settle(&crash->h);
+    for (uint32_t i = 0; i < CRASH_IDS; i++) {
+        check_record(crash, i);
+    }
+    for (dom_store_region r = 0; r < CRASH_REGIONS; r++) {
+        check_log(crash, r, 0);
+        for (int which = 0; which < 2; which++) {
+            check_left(crash, r, dom_buffer_slice(&notes[r][which]));
+            dom_buffer_cleanup(&notes[r][which]);
+        }
+    }
+    harness_close(&crash->h);
+    harness_shell(&crash->h, "rm -rf ./*");
+    return killed;
+}
+
+static unsigned number_of(const char *name, unsigned otherwise)
+{
+    const char *value = getenv(name);
+
+    return value == NULL ? otherwise : (unsigned)strtoul(value, NULL, 10);
+}
+
+static void acknowledged_survives_kill_at_any_sync(void **state)
+{
+    struct crash *crash = *state;
+    unsigned step = number_of("DOMICILE_SYNC_STEP", SYNC_STEP);
+    unsigned first = number_of("DOMICILE_SYNC_FIRST", 1 + crash->seed % step);
+    unsigned at = first;
+
+    assert_int_equal(setenv(CRASH_STOP_AFTER, STOP_AFTER, 1), 0);
+    while (kill_at_sync(crash, at)) {
+        at += step;
+        assert_true(at < SYNCS_MAX);
+    }
+    print_message("killed at syncs %u to %u, every %u. of them\n", first, at, step);
+    assert_int_equal(unsetenv(CRASH_STOP_AFTER), 0);
+    assert_int_equal(unsetenv(CRASH_KILL_AT_SYNC), 0);
+    assert_true(at > 20); /* it would else count none of RocksDB's */
 }
 
 static const char *s_driver; /* argv[1] */
@@ -285,6 +397,7 @@ static int teardown(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(acknowledged_survives_kill_at_any_sync, setup, teardown),
         cmocka_unit_test_setup_teardown(acknowledged_survives_kill, setup, teardown),
     };
 

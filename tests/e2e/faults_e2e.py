@@ -14,7 +14,6 @@ import os
 import pathlib
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import threading
@@ -37,15 +36,14 @@ ROOT_ONLY = os.geteuid() == 0
 class World:
     """A router on the small policy, one record in the EEA, and who asks for it from where."""
 
-    def __init__(self, env, name, environment=None, extra="", prepare=None):
+    def __init__(self, env, name, environment=None, extra="", policy=None):
         self.env = env
         self.folder = env.folder(name)
         self.receipts = []
         self.region_dir = os.path.join(self.folder, REGION)
-        if prepare is not None:
-            prepare(self)
-        self.router = env.router(name, small_policy(env.folder(name + "-policy")), extra,
-                                 environment=environment)
+        if policy is None:
+            policy = small_policy(env.folder(name + "-policy"))
+        self.router = env.router(name, policy, extra, environment=environment)
         self.connect()
         self.writer.put("live_room", "r", "SE", {"title": "hello", "cover_url": "x"})
         self.router.settle()
@@ -54,16 +52,13 @@ class World:
         self.home = self.env.client(self.router, "room-service", REGION)
         self.writer = self.env.client(self.router, "room-service", REGION)
         self.abroad = self.env.client(self.router, "moderation", "us-east-1")
-        self.gb = self.env.client(self.router, "room-service", "eu-west-2")
+        
 
     def local(self):
         began = time.monotonic()
         got = self.home.get("live_room", "r", purpose="serve", home="SE")
         true(rpc.values(got.record)["title"] == "hello", "the local read gave another value")
         return time.monotonic() - began
-
-    def locals(self, count=200):
-        return sorted(self.local() for _ in range(count))
 
     def cross(self):
         """One crossing; its receipt is kept. Raises Failure."""
@@ -193,24 +188,32 @@ def accounted_for(world, found):
             true(index in given or index in silent, "entry %d: did its answer leave?" % index)
 
 
-def same_speed(name, before, during):
-    """In-jurisdiction latency is what it was; what the machine does to all is allowed for."""
+def same_speed(name, world):
+    """In-jurisdiction reads are as quick as those of a router that has no fault, asked in turn with
+    it: what the machine does to both is not the fault's."""
+    control = world.env.control
+    mine, other = [], []
+    for _ in range(200):
+        mine.append(world.local())
+        other.append(control.local())
+    mine.sort()
+    other.sort()
+
     def at(times, share):
         return times[min(len(times) - 1, int(len(times) * share))] * 1e3
 
-    print("# %s: local read p50 %.2f -> %.2f ms, p99 %.2f -> %.2f ms" % (
-        name, at(before, 0.5), at(during, 0.5), at(before, 0.99), at(during, 0.99)))
-    true(at(during, 0.5) <= 2 * at(before, 0.5) + 1, "local reads became slow: p50 %.1f ms, was %.1f"
-         % (at(during, 0.5), at(before, 0.5)))
-    true(at(during, 0.99) <= 3 * at(before, 0.99) + 20, "local reads stall: p99 %.1f ms, was %.1f"
-         % (at(during, 0.99), at(before, 0.99)))
+    print("# %s: local read p50 %.2f ms, p99 %.2f ms; without a fault %.2f ms, %.2f ms" % (
+        name, at(mine, 0.5), at(mine, 0.99), at(other, 0.5), at(other, 0.99)))
+    true(at(mine, 0.5) <= 1.5 * at(other, 0.5) + 0.5, "local reads are slow: p50 %.1f ms, else %.1f"
+         % (at(mine, 0.5), at(other, 0.5)))
+    true(at(mine, 0.99) <= 3 * at(other, 0.99) + 20, "local reads stall: p99 %.1f ms, else %.1f"
+         % (at(mine, 0.99), at(other, 0.99)))
 
 
 def play(world, name, reason, break_it, mend_it, cause_closes=True, stop=signal.SIGTERM):
     """The whole story of one fault."""
     for _ in range(20):
         world.cross()
-    before = world.locals()
     break_it()
     broken = time.monotonic()
     if cause_closes:
@@ -219,13 +222,12 @@ def play(world, name, reason, break_it, mend_it, cause_closes=True, stop=signal.
         wait_until(lambda: world.health() == NOT_SERVING, 5, "health of the crossings")
     noticed = time.monotonic() - broken
     slowest = world.closed(reason)
-    during = world.locals()
+    same_speed(name, world)
     mend_it()
     back = world.until_open(time.monotonic())
     print("# %s: noticed in %.0f ms, slowest refusal %.0f ms, back after %.0f ms" % (
         name, noticed * 1e3, slowest * 1e3, back * 1e3))
     true(back <= BACK_S, "back after %.1f s" % back)
-    same_speed(name, before, during)
     for _ in range(5):
         world.cross()
     found = world.nothing_lost()
@@ -402,11 +404,10 @@ def _(env):
     world = World(env, "deleted")
     for _ in range(5):
         world.cross()
-    before = world.locals()
     shutil.rmtree(os.path.join(world.region_dir, "db"))
     world.until_closed()
     world.closed(None)
-    same_speed("db deleted", before, world.locals())
+    same_speed("db deleted", world)
     refused(lambda: world.writer.put("live_room", "n", "SE", {"title": "lost?"}), "UNAVAILABLE")
     # Another folder in its place is not taken for it.
     os.mkdir(os.path.join(world.region_dir, "db"), 0o700)
@@ -531,4 +532,138 @@ def _(env):
         wait_until(told, 3, "the activation's entry")
 
 
-suite.main()
+# ---- the order of system calls ----
+
+class Trace:
+    """The syncs and sends of the router while the block runs, by strace."""
+
+    def __init__(self, world):
+        self.path = os.path.join(world.folder, "strace")
+        self.pid = world.router.process.pid
+
+    def __enter__(self):
+        self.process = subprocess.Popen(
+            ["strace", "-f", "-yy", "-e", "trace=fsync,fdatasync,sendmsg", "-o", self.path, "-p",
+             str(self.pid)], stderr=subprocess.PIPE, text=True)
+        line = self.process.stderr.readline()
+        if "attached" not in line:
+            self.process.wait()
+            raise PermissionError(line.strip())
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=20)
+        with open(self.path, encoding="utf-8", errors="replace") as f:
+            self.lines = f.read().splitlines()
+
+    def ends(self):
+        """(call, what it was on) in the order in which the calls returned."""
+        begun, out = {}, []
+        for line in self.lines:
+            thread, rest = line.split(None, 1)
+            if "<unfinished" in rest:
+                begun[thread] = rest
+            elif rest.startswith("<... "):
+                out.append((rest.split()[1], begun.pop(thread, "")))
+            elif "(" in rest:
+                out.append((rest.split("(", 1)[0], rest))
+        return out
+
+
+@suite.check("a crossing: fdatasync of the giving region's log ends before the answer is sent; a read at "
+             "home does neither (P3)")
+def _(env):
+    world = World(env, "order")
+    for _ in range(3):
+        world.cross()
+    world.nothing_lost()  # nothing is left to sign or to publish
+    port = ":" + world.router.address.rsplit(":", 1)[1]
+    try:
+        with Trace(world) as trace:
+            world.cross()
+    except PermissionError as error:
+        print("skipped: strace may not attach here (%s)" % error, flush=True)
+        return
+    ends = trace.ends()
+    wal = [i for i, (call, on) in enumerate(ends)
+           if call == "fdatasync" and "/%s/db/" % REGION in on and ".log" in on]
+    sent = [i for i, (call, on) in enumerate(ends) if call == "sendmsg" and port in on]
+    true(wal, "no fdatasync of the write-ahead log: %s" % ends[:10])
+    true(sent, "nothing was sent: %s" % ends[:10])
+    # What is sent before may be settings and window updates; the answer is the last thing sent.
+    true(wal[0] < sent[-1], "the answer left before the log was on disk: %s" % ends[:10])
+    world.nothing_lost()
+    with Trace(world) as trace:
+        for _ in range(20):
+            world.local()
+    calls = [call for call, on in trace.ends()]
+    true("sendmsg" in calls, "nothing was traced")
+    equal([c for c in calls if "sync" in c], [], "syncs of 20 reads at home")
+
+
+# ---- clocks that jump ----
+
+LIMIT = """    obligations = ( { do = "pseudonymise"; classes = ("identifier"); key = "export"; },
+      { do = "limit"; records = 8; per = "P1D"; count = "accesses"; window = "calendar"; } ); },"""
+
+
+@suite.check("the clock jumps two days ahead and back: entries, checkpoints and limits stay sound")
+def _(env):
+    library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+    folder = env.folder("clock")
+    clock = os.path.join(folder, "clock")
+
+    def turn(to):
+        with open(clock + ".new", "w", encoding="ascii") as f:
+            f.write(to + "\n")
+        os.replace(clock + ".new", clock)
+
+    turn("+0")
+    policy = pathlib.Path(small_policy(folder))
+    text = policy.read_text(encoding="utf-8")
+    old = """    obligations = ( { do = "pseudonymise"; classes = ("identifier"); key = "export"; } ); },"""
+    equal(text.count(old), 1, "places in the policy")
+    policy.write_text(text.replace(old, LIMIT), encoding="utf-8")
+    world = World(env, "clock", dict(
+        os.environ, LD_PRELOAD=library, FAKETIME_TIMESTAMP_FILE=clock, FAKETIME_NO_CACHE="1",
+        DONT_FAKE_MONOTONIC="1"), policy=policy)
+
+    def use_up(count):
+        for _ in range(count):
+            world.cross()
+        refused(world.cross, "RESOURCE_EXHAUSTED", "LIMIT_REACHED")
+
+    use_up(8)
+    world.nothing_lost()
+    turn("+2d")
+    use_up(8)  # another day
+    world.nothing_lost()
+    turn("+0")
+    use_up(0)  # the first day again, which is used up
+    began = time.monotonic()
+    refused(world.cross, "RESOURCE_EXHAUSTED", "LIMIT_REACHED")
+    found = world.nothing_lost()
+    true(time.monotonic() - began < 5, "no checkpoint in time after the clock went back")
+    times = [e["time"] for _, e in sorted(found.items()) if e["type"] == "access"]
+    true(max(times) - min(times) > 86400000, "the clock did not jump: %s" % times)
+    ids = [e["id"] for e in found.values()]
+    equal(len(ids), len(set(ids)), "ids")
+    # A restart in the past knows what was counted in the future and in the past.
+    equal(env.stop(world.router), 0, "exit code")
+    world.router.start()
+    world.connect()
+    use_up(0)
+    turn("+2d")
+    use_up(0)
+    turn("-2d")
+    use_up(8)
+    world.nothing_lost()
+    equal(env.stop(world.router), 0, "exit code")
+
+
+def prepare(env):
+    env.control = World(env, "control")
+
+
+suite.main(prepare)
