@@ -264,6 +264,8 @@ struct dom_policy_rollout {
     uint32_t new_allow_ppm;   /* likewise newly allowed; a million: no limit */
     uint64_t eval_errors_max; /* requests that the policy cannot be asked about */
     uint64_t requests_min;    /* with fewer a stage has shown nothing */
+    unsigned approvals;       /* 1 or 2: distinct administrators who must ask for the policy that is
+                               * to replace this one */
 };
 const struct dom_policy_rollout *dom_policy_rollout(const struct dom_policy *policy);
 

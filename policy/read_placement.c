@@ -252,6 +252,7 @@ static void read_rollout(struct dom_reader *reader, const struct dom_node *group
     rollout->new_allow_ppm = read_ppm(abort, "new_allow_ratio", NEW_ALLOW_PPM);
     rollout->eval_errors_max = read_count(abort, "eval_errors", 0);
     rollout->requests_min = read_count(abort, "min_requests", REQUESTS_MIN);
+    rollout->approvals = (unsigned)read_count(group, "approvals", 1);
     for (const struct dom_node *node =
              stages == NULL || stages->type != DOM_NODE_LIST ? NULL : stages->first;
          node != NULL && rollout->num_stages < DOM_ROLLOUT_STAGES_MAX; node = node->next) {

@@ -152,7 +152,8 @@ static const struct shape s_abort[] = {
 };
 
 static const struct shape s_rollout[] = {
-    {"stages", SHAPE_LIST, true, 1, DOM_ROLLOUT_STAGES_MAX, s_stage, NULL},
+    {"stages", SHAPE_LIST, false, 1, DOM_ROLLOUT_STAGES_MAX, s_stage, NULL},
+    {"approvals", SHAPE_INT, false, 1, 2, NULL, NULL},
     {"abort", SHAPE_GROUP, false, 0, 0, s_abort, NULL},
     DOM_SHAPE_NOTE,
     DOM_SHAPE_LAST,

@@ -24,18 +24,19 @@ struct key {
     const char *environment;
 };
 
-#define NUM_KEYS 30U
+#define KEYS_MAX 64U /* with the end of the table */
 #define CONNECTION_AGE_MS 3600000U /* over mTLS, when not set */
 
 struct counts {
     uint64_t in_flight;
-    uint64_t operators;
+    uint64_t approvals;
 };
 
-static void list_keys(struct key keys[NUM_KEYS], struct dom_config *c, struct counts *counts)
+/* The table ends with a key without a path. */
+static void list_keys(struct key keys[KEYS_MAX], struct dom_config *c, struct counts *counts)
 {
     struct dom_router_options *r = &c->router;
-    const struct key all[NUM_KEYS] = {
+    const struct key all[] = {
         {"listen", KEY_TEXT, c->listen, 0, 0, 0, "DOMICILE_LISTEN"},
         {"identity", KEY_TEXT, c->identity, 0, 0, 0, NULL},
         {"data", KEY_PATH, c->data_dir, 0, 0, 0, "DOMICILE_DATA"},
@@ -63,13 +64,16 @@ static void list_keys(struct key keys[NUM_KEYS], struct dom_config *c, struct co
         {"tls.crl", KEY_PATH, c->tls_crl, 0, 0, 0, NULL},
         {"tls.trust_domain", KEY_TEXT, c->trust_domain, 0, 0, 0, NULL},
         {"tls.poll_ms", KEY_COUNT, &c->tls.poll_ms, 10, 3600000, 1, NULL},
+        {"roles.policy", KEY_LIST, &c->policy_admins, 0, 0, 0, NULL},
         {"roles.operators", KEY_LIST, &c->operators, 0, 0, 0, NULL},
         {"roles.auditors", KEY_LIST, &c->auditors, 0, 0, 0, NULL},
-        {"roles.operators_required", KEY_COUNT, &counts->operators, 1, 2, 1, NULL},
+        {"roles.approvals", KEY_COUNT, &counts->approvals, 1, 2, 1, NULL},
         {"test_plain", KEY_FLAG, &r->test_plain, 0, 0, 0, NULL},
         {"bench_echo", KEY_FLAG, &r->echo, 0, 0, 0, NULL},
     };
 
+    _Static_assert(DOM_ARRAY_LEN(all) < KEYS_MAX, "the table needs an end");
+    memset(keys, 0, KEYS_MAX * sizeof(*keys));
     memcpy(keys, all, sizeof(all));
 }
 
@@ -153,7 +157,7 @@ static enum dom_code set_key(const struct key *key, config_setting_t *setting, c
 
 static const struct key *find_key(const struct key *keys, const char *path)
 {
-    for (size_t i = 0; i < NUM_KEYS; i++) {
+    for (size_t i = 0; keys[i].path != NULL; i++) {
         if (strcmp(keys[i].path, path) == 0) {
             return &keys[i];
         }
@@ -165,7 +169,7 @@ static bool is_group(const struct key *keys, const char *path)
 {
     size_t len = strlen(path);
 
-    for (size_t i = 0; i < NUM_KEYS; i++) {
+    for (size_t i = 0; keys[i].path != NULL; i++) {
         if (strncmp(keys[i].path, path, len) == 0 && keys[i].path[len] == '.') {
             return true;
         }
@@ -233,7 +237,7 @@ static enum dom_code take_file(const struct key *keys, const char *path, struct 
 
 static enum dom_code take_environment(const struct key *keys, struct dom_error *err)
 {
-    for (size_t i = 0; i < NUM_KEYS; i++) {
+    for (size_t i = 0; keys[i].path != NULL; i++) {
         const char *value = keys[i].environment == NULL ? NULL : getenv(keys[i].environment);
         if (value != NULL) {
             enum dom_code rc = set_text(&keys[i], value, "", keys[i].environment, err);
@@ -310,7 +314,8 @@ static enum dom_code check_mtls(struct dom_config *c, const char *path, struct d
     if (!dom_spiffe_trust_domain_valid(dom_slice_str(c->trust_domain))) {
         return DOM_FAIL(err, DOM_INVALID, "%s: tls.trust_domain is not [a-z0-9._-]+", path);
     }
-    enum dom_code rc = check_role_ids(&c->operators, c->trust_domain, path, err);
+    enum dom_code rc = check_role_ids(&c->policy_admins, c->trust_domain, path, err);
+    rc = rc == DOM_OK ? check_role_ids(&c->operators, c->trust_domain, path, err) : rc;
     return rc == DOM_OK ? check_role_ids(&c->auditors, c->trust_domain, path, err) : rc;
 }
 
@@ -327,7 +332,8 @@ static enum dom_code check_identity(struct dom_config *c, const char *path, stru
         take_dir(c);
     }
     if (!mtls) {
-        return c->tls_cert[0] == '\0' && c->operators.num == 0 && c->auditors.num == 0
+        return c->tls_cert[0] == '\0' && c->policy_admins.num == 0 && c->operators.num == 0 &&
+                       c->auditors.num == 0
                    ? DOM_OK
                    : DOM_FAIL(err, DOM_INVALID,
                               "%s: tls and roles mean nothing with \"insecure-loopback\"", path);
@@ -369,6 +375,11 @@ static enum dom_code check(struct dom_config *c, const char *path, struct dom_er
     return DOM_OK;
 }
 
+static struct dom_router_role role_of(const struct dom_config_list *list)
+{
+    return (struct dom_router_role){.ids = list->items, .num_ids = list->num};
+}
+
 /* Hands what was checked to the router's options. */
 static void take_tls(struct dom_config *c)
 {
@@ -383,10 +394,9 @@ static void take_tls(struct dom_config *c)
     c->tls.crl = c->tls_crl[0] == '\0' ? NULL : c->tls_crl;
     c->tls.trust_domain = c->trust_domain;
     r->tls = &c->tls;
-    r->operators = c->operators.items;
-    r->num_operators = c->operators.num;
-    r->auditors = c->auditors.items;
-    r->num_auditors = c->auditors.num;
+    r->policy_admins = role_of(&c->policy_admins);
+    r->operators = role_of(&c->operators);
+    r->auditors = role_of(&c->auditors);
     if (r->connection_age_ms == 0) {
         r->connection_age_ms = CONNECTION_AGE_MS;
     }
@@ -394,7 +404,7 @@ static void take_tls(struct dom_config *c)
 
 enum dom_code dom_config_load(struct dom_config *config, const char *path, struct dom_error *err)
 {
-    struct key keys[NUM_KEYS];
+    struct key keys[KEYS_MAX];
     struct counts counts = {0};
 
     memset(config, 0, sizeof(*config));
@@ -416,7 +426,7 @@ enum dom_code dom_config_load(struct dom_config *config, const char *path, struc
     config->router.listen = config->listen;
     config->router.insecure_loopback = strcmp(config->identity, "mtls") != 0;
     take_tls(config);
-    config->router.operators_required = (unsigned)counts.operators;
+    config->router.approvals = (unsigned)counts.approvals;
     config->router.data_dir = config->data_dir;
     config->router.key_dir = config->key_dir[0] == '\0' ? NULL : config->key_dir;
     config->router.policy_path = config->policy;

@@ -39,6 +39,7 @@ struct dom_config {
     char tls_ca[DOM_CONFIG_TEXT_MAX];
     char tls_crl[DOM_CONFIG_TEXT_MAX];
     char trust_domain[DOM_CONFIG_TEXT_MAX];
+    struct dom_config_list policy_admins;
     struct dom_config_list operators;
     struct dom_config_list auditors;
 };

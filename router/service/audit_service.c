@@ -121,7 +121,7 @@ static void start(struct inquiry *inquiry, ProtobufCBinaryData region, bool entr
         dom_turn_refuse(turn);
         return;
     }
-    if (entries && !dom_turn_need_role(turn, DOM_ROLE_AUDITOR | DOM_ROLE_OPERATOR)) {
+    if (entries && !dom_turn_need_role(turn, DOM_ROLE_AUDITOR)) {
         return;
     }
     if (entries && dom_snapshot_jurisdiction(turn->snapshot, inquiry->region) !=

@@ -11,10 +11,10 @@
 
 /* ---- roles ------------------------------------------------------------------------------ */
 
-static bool listed(const char *const *ids, size_t num_ids, struct dom_slice id)
+static bool listed(const struct dom_router_role *role, struct dom_slice id)
 {
-    for (size_t i = 0; i < num_ids; i++) {
-        if (dom_slice_eq_str(id, ids[i])) {
+    for (size_t i = 0; i < role->num_ids; i++) {
+        if (dom_slice_eq_str(id, role->ids[i])) {
             return true;
         }
     }
@@ -24,18 +24,29 @@ static bool listed(const char *const *ids, size_t num_ids, struct dom_slice id)
 unsigned dom_turn_roles(const struct dom_turn *turn)
 {
     const struct dom_router_options *options = &turn->router->options;
+    struct dom_slice id = turn->caller.subject;
 
-    if (options->insecure_loopback) {
-        return DOM_ROLE_OPERATOR | DOM_ROLE_AUDITOR; /* nobody is proven, so nobody is held off */
+    if (options->insecure_loopback) { /* nobody is proven, so nobody is held off */
+        return DOM_ROLE_POLICY_ADMIN | DOM_ROLE_OPERATOR | DOM_ROLE_AUDITOR;
     }
-    unsigned roles = 0;
-    if (listed(options->operators, options->num_operators, turn->caller.subject)) {
-        roles |= DOM_ROLE_OPERATOR;
+    return (listed(&options->policy_admins, id) ? DOM_ROLE_POLICY_ADMIN : 0) |
+           (listed(&options->operators, id) ? DOM_ROLE_OPERATOR : 0) |
+           (listed(&options->auditors, id) ? DOM_ROLE_AUDITOR : 0);
+}
+
+/* As the configuration calls them. */
+static const char *role_names(unsigned roles)
+{
+    switch (roles) {
+    case DOM_ROLE_POLICY_ADMIN:
+        return "policy";
+    case DOM_ROLE_OPERATOR:
+        return "operators";
+    case DOM_ROLE_AUDITOR:
+        return "auditors";
+    default:
+        return "policy or operators";
     }
-    if (listed(options->auditors, options->num_auditors, turn->caller.subject)) {
-        roles |= DOM_ROLE_AUDITOR;
-    }
-    return roles;
 }
 
 bool dom_turn_need_role(struct dom_turn *turn, unsigned any_of)
@@ -43,8 +54,8 @@ bool dom_turn_need_role(struct dom_turn *turn, unsigned any_of)
     if ((dom_turn_roles(turn) & any_of) != 0) {
         return true;
     }
-    (void)dom_refuse(&turn->refusal, DOM_ROLE_DENIED, NULL, "this needs the role %s",
-                     any_of == DOM_ROLE_OPERATOR ? "operator" : "auditor or operator");
+    (void)dom_refuse(&turn->refusal, DOM_ROLE_DENIED, NULL, "this needs the role: %s",
+                     role_names(any_of));
     dom_turn_refuse(turn);
     return false;
 }
@@ -62,6 +73,17 @@ bool dom_turn_may_write(struct dom_turn *turn)
 
 /* ---- two operators ---------------------------------------------------------------------- */
 
+/* The configuration may ask for two, and so may the policy that would be replaced. */
+static bool needs_two(struct dom_router *router)
+{
+    struct dom_snapshot *snapshot = dom_holder_get(&router->holder);
+    bool two = router->options.approvals >= 2 ||
+               dom_policy_rollout(snapshot->policy)->approvals >= 2;
+
+    dom_snapshot_unref(snapshot);
+    return two;
+}
+
 enum dom_code dom_router_vote(struct dom_router *router, struct dom_approval *approval,
                               const uint8_t sha256[32], struct dom_error *err)
 {
@@ -69,12 +91,12 @@ enum dom_code dom_router_vote(struct dom_router *router, struct dom_approval *ap
     uint64_t now = dom_clock_monotonic_us(router->clock);
     enum dom_code rc = DOM_OK;
 
-    if (router->options.operators_required < 2) {
+    if (!needs_two(router)) {
         return DOM_OK;
     }
     if (approval == NULL || approval->operator_id.len == 0) {
         return DOM_FAIL(err, DOM_ROLE_DENIED,
-                        "two operators are required: ask each of them to call ReloadPolicy");
+                        "two administrators are required: ask each of them to call ReloadPolicy");
     }
     (void)pthread_mutex_lock(&router->holder.lock);
     bool open = vote->open && now - vote->at_us < DOM_VOTE_US &&
@@ -91,7 +113,7 @@ enum dom_code dom_router_vote(struct dom_router *router, struct dom_approval *ap
             memcpy(vote->sha256, sha256, 32);
         }
         rc = DOM_FAIL(err, DOM_SECOND_OPERATOR,
-                      "one operator has asked for this policy (sha256 %02x%02x%02x%02x%02x%02x...) "
+                      "one administrator has asked for this policy (sha256 %02x%02x%02x%02x%02x%02x...) "
                       "and another has to ask for the same within %u minutes",
                       sha256[0], sha256[1], sha256[2], sha256[3], sha256[4], sha256[5],
                       (unsigned)(DOM_VOTE_US / 60000000U));

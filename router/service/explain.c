@@ -199,7 +199,7 @@ void dom_handle_reload_policy(struct dom_rpc_call *call, void *context)
 {
     struct dom_turn turn;
 
-    if (!dom_turn_begin(&turn, call, context) || !dom_turn_need_role(&turn, DOM_ROLE_OPERATOR)) {
+    if (!dom_turn_begin(&turn, call, context) || !dom_turn_need_role(&turn, DOM_ROLE_POLICY_ADMIN)) {
         return;
     }
     struct reload *reload = dom_turn_calloc(&turn, 1, sizeof(*reload));

@@ -114,8 +114,9 @@ enum dom_code dom_router_vote(struct dom_router *router, struct dom_approval *ap
 
 struct dom_turn;
 /* ---- callers beyond the policy's rules (callers.c; I/O thread) ---- */
-#define DOM_ROLE_OPERATOR 1U
-#define DOM_ROLE_AUDITOR 2U
+#define DOM_ROLE_POLICY_ADMIN 1U /* changes the policy */
+#define DOM_ROLE_OPERATOR     2U /* drains */
+#define DOM_ROLE_AUDITOR      4U /* reads entries, never writes */
 unsigned dom_turn_roles(const struct dom_turn *turn);
 /* False after having refused the call. */
 bool dom_turn_need_role(struct dom_turn *turn, unsigned any_of);

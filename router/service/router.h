@@ -18,17 +18,22 @@ struct dom_router;
 
 #define DOM_ROLE_IDS_MAX 64U
 
+struct dom_router_role {
+    const char *const *ids;
+    size_t num_ids;
+};
+
 struct dom_router_options {
     const char *listen;           /* "127.0.0.1:7443" */
     bool insecure_loopback;       /* identity from metadata; loopback only */
     const struct dom_rpc_tls_options *tls; /* mTLS instead */
-    /* SPIFFE ids; who may reload, and who may read entries. Empty lists: nobody over mTLS. Not
-     * looked at in the insecure mode. At most DOM_ROLE_IDS_MAX each. */
-    const char *const *operators;
-    size_t num_operators;
-    const char *const *auditors;
-    size_t num_auditors;
-    unsigned operators_required;  /* 2: a reload needs two of them within ten minutes; else one */
+    /* SPIFFE ids: who may change the policy, drain the process, read entries. Empty lists: nobody
+     * over mTLS. Not looked at in the insecure mode. At most DOM_ROLE_IDS_MAX each. */
+    struct dom_router_role policy_admins;
+    struct dom_router_role operators;
+    struct dom_router_role auditors;
+    unsigned approvals;           /* 2: a reload needs two policy administrators within ten minutes,
+                                   * even if the policy in force asks for one; else as it says */
     const char *data_dir;
     const char *key_dir;          /* NULL: <data>/keys */
     const char *policy_path;

@@ -20,9 +20,12 @@ ROOM = {"title": "Evening talk", "cover_url": "https://img.example/1", "owner_id
 REGIONS = ("eu-central-1", "us-west-2", "ap-southeast-1")
 
 
-def policy_text(version=None):
-    """The shipped policy with another version."""
+def policy_text(version=None, approvals=2):
+    """The shipped policy with another version, asking for two administrators."""
     text = POLICY.read_text(encoding="utf-8")
+    if approvals is not None:
+        text, found = re.subn(r"(?m)^rollout = \{", "rollout = { approvals = %d;" % approvals, text)
+        true(found == 1, "the policy has no rollout section")
     if version is not None:
         text, found = re.subn(r"(?m)^(\s*version\s*=\s*)\d+", r"\g<1>%d" % version, text, count=1)
         true(found == 1, "the policy has no version line")
@@ -34,11 +37,10 @@ def prepare(env):
     env.policy = pathlib.Path(env.folder("policy")) / "policy.cfg"
     env.policy.write_text(policy_text(), encoding="utf-8")
     auditors = ", ".join('"%s"' % env.pki.id("auditor", r) for r in REGIONS)
-    operators = ", ".join('"%s"' % env.pki.id(s, "eu-central-1") for s in ("ops-a", "ops-b"))
+    admins = ", ".join('"%s"' % env.pki.id(s, "eu-central-1") for s in ("law-a", "law-b"))
     env.main = env.router(
-        "main", env.policy,
-        "roles = { auditors = (%s); operators = (%s); operators_required = 2; };\n"
-        % (auditors, operators), env.pki)
+        "main", env.policy, "roles = { auditors = (%s); policy = (%s); operators = (\"%s\"); };\n"
+        % (auditors, admins, env.pki.id("ops", "eu-central-1")), env.pki)
     env.rooms = env.client(env.main, "room-service", "eu-central-1")
     env.rooms.put("live_room", "r-1", "DE", ROOM)
 
@@ -472,14 +474,14 @@ def _(env):
 
 # ---- roles ----
 
-@suite.check("entries are for auditors and operators of the log's jurisdiction")
+@suite.check("entries are for auditors of the log's jurisdiction, and for nobody else")
 def _(env):
     def listing(service, region, log="eu-central-1"):
         caller = env.client(env.main, service, region)
         return list(caller.stream(AUDIT + "ListEntries", region=log))
     true(listing("auditor", "eu-central-1"), "no entries")
-    true(listing("ops-a", "eu-central-1"), "no entries for an operator")
-    refused(lambda: listing("room-service", "eu-central-1"), "PERMISSION_DENIED", "ROLE_DENIED")
+    for other in ("room-service", "ops", "law-a"):
+        refused(lambda: listing(other, "eu-central-1"), "PERMISSION_DENIED", "ROLE_DENIED")
     refused(lambda: listing("auditor", "us-west-2"), "PERMISSION_DENIED", "NO_PERMIT")
     env.client(env.main, "room-service", "us-west-2").call(
         AUDIT + "GetCheckpoint", region="eu-central-1")
@@ -494,12 +496,14 @@ def _(env):
                                 purpose="serve"), "PERMISSION_DENIED", "ROLE_DENIED")
 
 
-@suite.check("a reload needs two distinct operators who want the same bytes")
+@suite.check("a reload needs two distinct administrators who want the same bytes: the policy says so")
 def _(env):
     reload = POLICY_SERVICE + "ReloadPolicy"
-    first = env.client(env.main, "ops-a", "eu-central-1")
-    second = env.client(env.main, "ops-b", "eu-central-1")
-    refused(lambda: env.rooms.call(reload), "PERMISSION_DENIED", "ROLE_DENIED")
+    first = env.client(env.main, "law-a", "eu-central-1")
+    second = env.client(env.main, "law-b", "eu-central-1")
+    for other in ("room-service", "auditor", "ops"):
+        refused(lambda: env.client(env.main, other, "eu-central-1").call(reload),
+                "PERMISSION_DENIED", "ROLE_DENIED")
     env.policy.write_text(policy_text(2), encoding="utf-8")
     refused(lambda: first.call(reload), "FAILED_PRECONDITION", "SECOND_OPERATOR")
     refused(lambda: first.call(reload), "FAILED_PRECONDITION", "SECOND_OPERATOR")
@@ -509,15 +513,38 @@ def _(env):
     equal((answer.version, answer.changed), (3, True), "answer")
     entry = [json.loads(b) for _, b in entries(env, env.main, "eu-central-1")
              if json.loads(b)["type"] == "policy"][-1]
-    equal(entry["detail"], {"operator": env.pki.id("ops-a", "eu-central-1"),
-                            "operator_first": env.pki.id("ops-b", "eu-central-1")}, "detail")
+    equal(entry["detail"], {"operator": env.pki.id("law-a", "eu-central-1"),
+                            "operator_first": env.pki.id("law-b", "eu-central-1")}, "detail")
 
 
-@suite.check("a signal alone reloads no policy where two operators are required")
+@suite.check("one is enough where neither policy nor configuration asks for two; a policy can begin to")
+def _(env):
+    path = pathlib.Path(env.folder("one")) / "policy.cfg"
+    path.write_text(policy_text(1, None), encoding="utf-8")
+    roles = 'roles = { policy = ("%s", "%s"); %%s };\n' % (
+        env.pki.id("law-a", "eu-central-1"), env.pki.id("law-b", "eu-central-1"))
+    reload = POLICY_SERVICE + "ReloadPolicy"
+    router = env.router("one", path, roles % "", env.pki)
+    first = env.client(router, "law-a", "eu-central-1")
+    path.write_text(policy_text(2), encoding="utf-8")
+    equal(first.call(reload).version, 2, "version")
+    path.write_text(policy_text(3, None), encoding="utf-8")
+    refused(lambda: first.call(reload), "FAILED_PRECONDITION", "SECOND_OPERATOR")
+    equal(env.client(router, "law-b", "eu-central-1").call(reload).version, 3, "version")
+    equal(env.stop(router), 0, "exit code")
+    path.write_text(policy_text(1, None), encoding="utf-8")
+    router = env.router("two", path, roles % "approvals = 2;", env.pki)
+    path.write_text(policy_text(2, None), encoding="utf-8")
+    refused(lambda: env.client(router, "law-a", "eu-central-1").call(reload),
+            "FAILED_PRECONDITION", "SECOND_OPERATOR")
+    equal(env.stop(router), 0, "exit code")
+
+
+@suite.check("a signal alone reloads no policy where two administrators are required")
 def _(env):
     env.policy.write_text(policy_text(4), encoding="utf-8")
     env.main.process.send_signal(1)
-    wait_until(lambda: "two operators are required" in pathlib.Path(
+    wait_until(lambda: "two administrators are required" in pathlib.Path(
         env.main.log_path).read_text(encoding="utf-8"), what="the refusal")
     equal(env.main.metric("domicile_policy_version"), 3, "version")
     env.policy.write_text(policy_text(3), encoding="utf-8")
@@ -531,9 +558,9 @@ def _(env):
     text = policy_text(5).replace(removed, "ca-central-9")
     env.policy.write_text(text, encoding="utf-8")
     reload = POLICY_SERVICE + "ReloadPolicy"
-    refused(lambda: env.client(env.main, "ops-a", "eu-central-1").call(reload),
+    refused(lambda: env.client(env.main, "law-a", "eu-central-1").call(reload),
             "FAILED_PRECONDITION")
-    env.client(env.main, "ops-b", "eu-central-1").call(reload)
+    env.client(env.main, "law-b", "eu-central-1").call(reload)
     failure = refused(lambda: caller.get("live_room", "nobody", purpose="serve"),
                       "UNAUTHENTICATED")
     equal(failure.metadata.get("identity"), "REGION_UNKNOWN", "reason")
@@ -593,7 +620,7 @@ def _(env):
         ('identity = "mtls"; tls = { dir = "x"; trust_domain = "tour.example"; }; '
          'roles = { operators = ("spiffe://other/region/b/service/c"); };', "trust domain"),
         ('identity = "mtls"; tls = { dir = "x"; trust_domain = "tour.example"; }; '
-         'roles = { operators_required = 3; };', "1 to 2"),
+         'roles = { approvals = 3; };', "1 to 2"),
         ('identity = "mtls"; tls = { dir = "x"; trust_domain = "tour.example"; };', "x/svid.pem"),
     ]
     for text, words in cases:

@@ -196,6 +196,7 @@ static const struct mutation s_meaning[] = {
     {"rules = (", "rollout = { stages = ( { mode = \"shadow\"; percent = 5; } ); };\nrules = (",
      "P0323", "5"},
     {"rules = (", "rollout = { stages = ( { mode = \"canary\"; } ); };\nrules = (", "P0103", NULL},
+    {"rules = (", "rollout = { approvals = 3; };\nrules = (", "P0109", "3"},
 };
 
 static const struct mutation s_risk[] = {
