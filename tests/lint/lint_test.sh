@@ -59,6 +59,10 @@ report "grpc outside router/rpc" < <(includes 'grpc/' base policy store router t
     grep -vE '^(tests/)?router/rpc/')
 report "rocksdb outside store" < <(includes 'rocksdb/' base policy store router tools tests |
     grep -vE '^(tests/)?store/')
+report "curl outside store/witness" < <(includes 'curl/' base policy store router tools tests |
+    grep -vE '^store/witness/')
+report "microhttpd outside base/http" < <(includes 'microhttpd' base policy store router tools tests |
+    grep -vE '^base/http/')
 report "policy includes store or router" < <(includes '(store|router|tools)/' policy)
 report "store includes policy or router" < <(includes '(policy|router|tools)/' store)
 report "router includes tools" < <(includes 'tools/' router)
