@@ -15,12 +15,13 @@ fi
 mkdir -p "$work/src" && cp -L "$main_go" "$work/src/main.go" || exit 1
 (cd "$work/src" && go build -o "$work/tlog_verify" main.go) || exit 1
 
-for size in 1 2 255 256 257 700 65537 66000; do
+# 65,536 fills a tile of level 1; 66,000 is where a full path once got a truncated tile elsewhere.
+for size in 0 1 2 255 256 257 511 512 513 700 65535 65536 65537 66000; do
     log=$work/log-$size
     "$make_log" "$log" "$size" $((size / 3 + 1)) || exit 1
     "$work/tlog_verify" "$log" || exit 1
     case $size in
-    65537 | 66000) rm -rf "$log" ;;
+    6????) rm -rf "$log" ;;
     esac
 done
 

@@ -1,17 +1,22 @@
 // tlog_verify checks a published audit log with the Go checksum database's libraries
 // (golang.org/x/mod/sumdb), which know nothing of this project.
 //
-//	tlog_verify DIR
+//	tlog_verify [-key VKEY] [-policy FILE] [-old CHECKPOINT] DIR
 //
-// It opens DIR/checkpoint as a signed note with DIR/vkey, hashes every entry of the bundles,
-// computes the root, compares every hash tile with the one it computes itself, and proves
-// records and older trees through the tiles. Exit status 0: all agree.
+// It opens DIR/checkpoint as a signed note with the key (without -key: of DIR/vkey), hashes every
+// entry of the bundles, computes the root, compares every hash tile with the one it computes
+// itself, and proves records and older trees through the tiles, which must touch no more tiles
+// than the format wants. With -policy every witness that the file names must have cosigned; with
+// -old the log must begin with the older one. Exit status 0: all agree.
 package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -82,34 +87,94 @@ func (m memory) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 	return out, nil
 }
 
-func openCheckpoint(dir string) tlog.Tree {
-	vkey, err := os.ReadFile(filepath.Join(dir, "vkey"))
+// cosigner checks the timestamped signatures of a witness (cosignature/v1, key type 0x04), which
+// x/mod does not know.
+type cosigner struct {
+	name string
+	hash uint32
+	key  ed25519.PublicKey
+}
+
+func (c *cosigner) Name() string    { return c.name }
+func (c *cosigner) KeyHash() uint32 { return c.hash }
+func (c *cosigner) Verify(msg, sig []byte) bool {
+	if len(sig) != 8+ed25519.SignatureSize {
+		return false
+	}
+	head := fmt.Sprintf("cosignature/v1\ntime %d\n", binary.BigEndian.Uint64(sig))
+	return ed25519.Verify(c.key, append([]byte(head), msg...), sig[8:])
+}
+
+func newCosigner(vkey string) (*cosigner, error) {
+	parts := strings.SplitN(vkey, "+", 3)
+	if len(parts) != 3 {
+		return nil, fmt.Errorf("malformed key")
+	}
+	hash, err := strconv.ParseUint(parts[1], 16, 32)
+	if err != nil {
+		return nil, err
+	}
+	key, err := base64.StdEncoding.DecodeString(parts[2])
+	if err != nil || len(key) != 1+ed25519.PublicKeySize || key[0] != 4 {
+		return nil, fmt.Errorf("not a cosigner's key")
+	}
+	id := sha256.Sum256(append([]byte(parts[0]+"\n"), key...))
+	if uint32(hash) != binary.BigEndian.Uint32(id[:]) {
+		return nil, fmt.Errorf("the key's id is wrong")
+	}
+	return &cosigner{parts[0], uint32(hash), key[1:]}, nil
+}
+
+// readWitnesses takes the witness lines of a tlog-policy.
+func readWitnesses(path string) []note.Verifier {
+	var out []note.Verifier
+	text, err := os.ReadFile(path)
 	if err != nil {
 		die("%v", err)
 	}
-	verifier, err := note.NewVerifier(strings.TrimSpace(string(vkey)))
-	if err != nil {
-		die("vkey: %v", err)
+	for _, line := range strings.Split(string(text), "\n") {
+		words := strings.Fields(line)
+		if len(words) >= 3 && words[0] == "witness" {
+			c, err := newCosigner(words[2])
+			if err != nil {
+				die("%s: %s: %v", path, words[1], err)
+			}
+			out = append(out, c)
+		}
 	}
-	raw, err := os.ReadFile(filepath.Join(dir, "checkpoint"))
+	return out
+}
+
+// openCheckpoint wants the log's signature and that of every witness.
+func openCheckpoint(path string, log note.Verifier, witnesses []note.Verifier) tlog.Tree {
+	raw, err := os.ReadFile(path)
 	if err != nil {
 		die("%v", err)
 	}
-	n, err := note.Open(raw, note.VerifierList(verifier))
+	n, err := note.Open(raw, note.VerifierList(append(witnesses, log)...))
 	if err != nil {
-		die("checkpoint: %v", err)
+		die("%s: %v", path, err)
+	}
+	for _, want := range append([]note.Verifier{log}, witnesses...) {
+		found := false
+		for _, sig := range n.Sigs {
+			found = found || (sig.Name == want.Name() && sig.Hash == want.KeyHash())
+		}
+		if !found {
+			die("%s: not signed by %s", path, want.Name())
+		}
 	}
 	lines := strings.Split(n.Text, "\n")
-	if len(lines) < 4 || lines[0] != verifier.Name() {
-		die("checkpoint: origin %q, key %q", lines[0], verifier.Name())
+	if len(lines) < 4 || lines[0] != log.Name() {
+		die("%s: origin %q, key %q", path, lines[0], log.Name())
 	}
 	size, err := strconv.ParseInt(lines[1], 10, 64)
-	if err != nil {
-		die("checkpoint: size: %v", err)
+	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] {
+		die("%s: size %q: %v", path, lines[1], err)
 	}
-	root, err := base64.StdEncoding.DecodeString(lines[2])
+	root, err := base64.StdEncoding.Strict().DecodeString(lines[2])
 	if err != nil || len(root) != tlog.HashSize {
-		die("checkpoint: root %q", lines[2])
+		die("%s: root %q", path, lines[2])
 	}
 	tree := tlog.Tree{N: size}
 	copy(tree.Hash[:], root)
@@ -174,17 +239,48 @@ func checkTiles(dir string, size int64, stored memory) int {
 	return count
 }
 
-// checkProofs makes proofs out of the served tiles alone and checks them against the root.
-func checkProofs(dir string, tree tlog.Tree, stored memory) int {
-	reader := &tiles{dir: dir}
-	hashes := tlog.TileHashReader(tree, reader)
-	step := tree.N/97 + 1
+// treeRoot is that of a size; x/mod has none for nothing.
+func treeRoot(size int64, stored memory) (tlog.Hash, error) {
+	if size == 0 {
+		return sha256.Sum256(nil), nil
+	}
+	return tlog.TreeHash(size, stored)
+}
+
+// tilesWanted is how many tiles one proof may touch: per level one full one on the way up from the
+// record, and the one at the right edge.
+func tilesWanted(size int64) int {
 	count := 0
+	for hashes := size; hashes > 0; hashes >>= tileHeight {
+		count += 2
+		if hashes <= 1<<tileHeight {
+			count-- // the only one of its level is both
+		}
+	}
+	return count
+}
+
+// checkProofs makes proofs out of the served tiles alone and checks them against the root. The
+// number of tiles that the dearest of them read is returned too.
+func checkProofs(dir string, tree tlog.Tree, stored memory) (int, int) {
+	step := tree.N/97 + 1
+	count, most := 0, 0
+	spent := func(reader *tiles, what string, i int64) {
+		if reader.read > tilesWanted(tree.N) {
+			die("%s %d of %d reads %d tiles, %d are enough", what, i, tree.N, reader.read,
+				tilesWanted(tree.N))
+		}
+		if reader.read > most {
+			most = reader.read
+		}
+	}
 	for i := int64(0); i < tree.N; i += step {
-		proof, err := tlog.ProveRecord(tree.N, i, hashes)
+		reader := &tiles{dir: dir}
+		proof, err := tlog.ProveRecord(tree.N, i, tlog.TileHashReader(tree, reader))
 		if err != nil {
 			die("record %d: %v", i, err)
 		}
+		spent(reader, "record", i)
 		leaf := stored[tlog.StoredHashIndex(0, i)]
 		if err := tlog.CheckRecord(proof, tree.N, tree.Hash, i, leaf); err != nil {
 			die("record %d: %v", i, err)
@@ -193,7 +289,8 @@ func checkProofs(dir string, tree tlog.Tree, stored memory) int {
 		if err != nil {
 			die("%v", err)
 		}
-		prefix, err := tlog.ProveTree(tree.N, i+1, hashes)
+		reader = &tiles{dir: dir}
+		prefix, err := tlog.ProveTree(tree.N, i+1, tlog.TileHashReader(tree, reader))
 		if err != nil {
 			die("tree %d: %v", i+1, err)
 		}
@@ -202,22 +299,51 @@ func checkProofs(dir string, tree tlog.Tree, stored memory) int {
 		}
 		count += 2
 	}
-	return count
+	return count, most
 }
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: tlog_verify DIR")
+	key := flag.String("key", "", "the log's public key")
+	policy := flag.String("policy", "", "a tlog-policy whose witnesses must all have cosigned")
+	old := flag.String("old", "", "an earlier checkpoint of the log")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		fmt.Fprintln(os.Stderr, "usage: tlog_verify [-key VKEY] [-policy FILE] [-old CHECKPOINT] DIR")
 		os.Exit(3)
 	}
-	dir := os.Args[1]
-	tree := openCheckpoint(dir)
+	dir := flag.Arg(0)
+	if *key == "" {
+		vkey, err := os.ReadFile(filepath.Join(dir, "vkey"))
+		if err != nil {
+			die("%v", err)
+		}
+		*key = strings.TrimSpace(string(vkey))
+	}
+	log, err := note.NewVerifier(*key)
+	if err != nil {
+		die("key: %v", err)
+	}
+	var witnesses []note.Verifier
+	if *policy != "" {
+		witnesses = readWitnesses(*policy)
+	}
+	tree := openCheckpoint(filepath.Join(dir, "checkpoint"), log, witnesses)
 	stored := readEntries(dir, tree.N)
-	root, err := tlog.TreeHash(tree.N, stored)
+	root, err := treeRoot(tree.N, stored)
 	if err != nil || root != tree.Hash {
 		die("the root of %d entries is %v, the checkpoint says %v (%v)", tree.N, root, tree.Hash, err)
 	}
+	if *old != "" {
+		earlier := openCheckpoint(*old, log, nil)
+		if earlier.N > tree.N {
+			die("rewind: size %d, but an earlier checkpoint has %d", tree.N, earlier.N)
+		}
+		if root, err := treeRoot(earlier.N, stored); err != nil || root != earlier.Hash {
+			die("fork: the first %d entries are not those of the earlier checkpoint", earlier.N)
+		}
+	}
 	numTiles := checkTiles(dir, tree.N, stored)
-	numProofs := checkProofs(dir, tree, stored)
-	fmt.Printf("OK size=%d root=%v tiles=%d proofs=%d\n", tree.N, root, numTiles, numProofs)
+	numProofs, most := checkProofs(dir, tree, stored)
+	fmt.Printf("OK size=%d root=%v tiles=%d proofs=%d dearest=%d witnesses=%d\n", tree.N, root,
+		numTiles, numProofs, most, len(witnesses))
 }
