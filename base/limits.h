@@ -43,6 +43,7 @@
 
 /* The audit log. */
 #define DOM_ENTRY_BYTES_MAX (16U << 10)  /* one entry; the tlog-tiles format allows 65,535 */
+#define DOM_WITNESS_REGIONS_MAX 8U       /* other regions that cosign one log */
 #define DOM_CHECKPOINT_DELAY_MS_MAX 1000U /* entry written to checkpoint signed */
 #define DOM_AUDIT_RECENT_BYTES_MAX (16U << 20) /* entries of a log kept until they are on files */
 

@@ -10,7 +10,7 @@
 #define EXPIRE_PAUSE_US UINT64_C(60000000)
 #define SETTLE_PAUSE_US UINT64_C(2000)
 
-static uint64_t now_us(void)
+uint64_t dom_store_now_us(void)
 {
     return dom_clock_monotonic_us(dom_clock_system());
 }
@@ -33,7 +33,7 @@ static size_t num_regions(struct dom_store *store)
 }
 
 /* Waits for a call, a time or the end. */
-static bool pause_until(struct dom_store *store, bool *wokenp, uint64_t until)
+bool dom_store_pause_until(struct dom_store *store, bool *wokenp, uint64_t until)
 {
     DOM_ASSERT(pthread_mutex_lock(&store->keeper_lock) == 0);
     while (!store->stopping && !*wokenp) {
@@ -52,6 +52,14 @@ static bool pause_until(struct dom_store *store, bool *wokenp, uint64_t until)
     return going;
 }
 
+bool dom_store_is_stopping(struct dom_store *store)
+{
+    DOM_ASSERT(pthread_mutex_lock(&store->keeper_lock) == 0);
+    bool stopping = store->stopping;
+    DOM_ASSERT(pthread_mutex_unlock(&store->keeper_lock) == 0);
+    return stopping;
+}
+
 static bool take_hurry(struct dom_store *store)
 {
     DOM_ASSERT(pthread_mutex_lock(&store->keeper_lock) == 0);
@@ -59,6 +67,14 @@ static bool take_hurry(struct dom_store *store)
     store->hurry = false;
     DOM_ASSERT(pthread_mutex_unlock(&store->keeper_lock) == 0);
     return hurry;
+}
+
+static void wake_outside(struct dom_store *store)
+{
+    DOM_ASSERT(pthread_mutex_lock(&store->keeper_lock) == 0);
+    store->woken_outside = true;
+    DOM_ASSERT(pthread_cond_broadcast(&store->keeper_wake) == 0);
+    DOM_ASSERT(pthread_mutex_unlock(&store->keeper_lock) == 0);
 }
 
 static uint64_t sign_what_is_due(struct dom_store *store, bool hurry)
@@ -73,7 +89,7 @@ static uint64_t sign_what_is_due(struct dom_store *store, bool hurry)
         }
         struct dom_audit_log *log = dom_region_log(region);
         uint64_t due = dom_audit_log_due_us(log);
-        if (due != UINT64_MAX && (hurry || due <= now_us())) {
+        if (due != UINT64_MAX && (hurry || due <= dom_store_now_us())) {
             if (dom_audit_log_integrate(log, &err) != DOM_OK) {
                 dom_log(DOM_LOG_ERROR, "store.checkpoint_failed", "region=%s reason=\"%s\"",
                         dom_region_name(region), err.message);
@@ -81,6 +97,7 @@ static uint64_t sign_what_is_due(struct dom_store *store, bool hurry)
                 dom_region_suspect(region);
             } else {
                 dom_gate_open(dom_region_gate(region), DOM_GATE_PUBLISH);
+                wake_outside(store);
             }
             due = dom_audit_log_due_us(log);
         }
@@ -95,7 +112,7 @@ static void *keeper_main(void *arg)
     uint64_t next = 0;
 
     dom_thread_name("keeper", NULL);
-    while (pause_until(store, &store->woken_keeper, next)) {
+    while (dom_store_pause_until(store, &store->woken_keeper, next)) {
         next = sign_what_is_due(store, take_hurry(store));
     }
     (void)sign_what_is_due(store, true); /* a clean end leaves nothing unsigned */
@@ -104,7 +121,7 @@ static void *keeper_main(void *arg)
 
 static uint64_t purge_what_is_due(struct dom_store *store)
 {
-    uint64_t next = now_us() + EXPIRE_PAUSE_US;
+    uint64_t next = dom_store_now_us() + EXPIRE_PAUSE_US;
 
     for (size_t i = 0; i < num_regions(store); i++) {
         struct dom_region *region = region_at(store, i);
@@ -114,7 +131,7 @@ static uint64_t purge_what_is_due(struct dom_store *store)
         }
         uint64_t due = dom_region_purge_due_us(region);
         enum dom_code rc = dom_region_expire(region, &err);
-        if (rc == DOM_OK && due <= now_us()) {
+        if (rc == DOM_OK && due <= dom_store_now_us()) {
             rc = dom_region_purge(region, &err);
             due = dom_region_purge_due_us(region);
         }
@@ -134,7 +151,7 @@ static void *purger_main(void *arg)
     uint64_t next = 0;
 
     dom_thread_name("purger", NULL);
-    while (pause_until(store, &store->woken_purger, next)) {
+    while (dom_store_pause_until(store, &store->woken_purger, next)) {
         next = purge_what_is_due(store);
     }
     return NULL;
@@ -161,6 +178,8 @@ void dom_store_stop_keeper(struct dom_store *store)
     if (store->keeper_started) {
         DOM_ASSERT(pthread_join(store->keeper, NULL) == 0);
     }
+    dom_outside_stop(store->outside);
+    store->outside = NULL;
     store->purger_started = false;
     store->keeper_started = false;
 }
@@ -172,6 +191,7 @@ void dom_store_wake_keeper(void *context)
     DOM_ASSERT(pthread_mutex_lock(&store->keeper_lock) == 0);
     store->woken_keeper = true;
     store->woken_purger = true;
+    store->woken_outside = true;
     DOM_ASSERT(pthread_cond_broadcast(&store->keeper_wake) == 0);
     DOM_ASSERT(pthread_mutex_unlock(&store->keeper_lock) == 0);
 }
@@ -197,10 +217,10 @@ static bool settled(struct dom_store *store)
 
 bool dom_store_settle(struct dom_store *store, uint64_t timeout_ms)
 {
-    uint64_t until = now_us() + timeout_ms * 1000;
+    uint64_t until = dom_store_now_us() + timeout_ms * 1000;
 
     while (!settled(store)) {
-        if (now_us() >= until) {
+        if (dom_store_now_us() >= until) {
             return false;
         }
         DOM_ASSERT(pthread_mutex_lock(&store->keeper_lock) == 0);

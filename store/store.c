@@ -43,6 +43,10 @@ static enum dom_code check_options(const struct dom_store_options *options, stru
         return DOM_FAIL(err, DOM_INVALID, "wait_ms %llu: at most %u",
                         (unsigned long long)options->wait_ms, DOM_AUDIT_WAIT_MS_MAX);
     }
+    if (options->witness_regions > DOM_WITNESS_REGIONS_MAX) {
+        return DOM_FAIL(err, DOM_INVALID, "%u regions as witnesses: at most %u",
+                        options->witness_regions, DOM_WITNESS_REGIONS_MAX);
+    }
     if (options->post == NULL) {
         return DOM_FAIL(err, DOM_INVALID, "the store needs somebody to post to");
     }
@@ -109,6 +113,7 @@ static void fill_host(struct dom_store *store, const struct dom_store_options *o
     host->claims = dom_claims_new();
     host->committed = committed;
     host->wake_keeper = dom_store_wake_keeper;
+    host->cosign = dom_store_cosign;
     host->store = store;
 }
 
@@ -142,6 +147,9 @@ enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_op
     }
     if (rc == DOM_OK) {
         rc = dom_db_env_new(&store->host.env, &db, err);
+    }
+    if (rc == DOM_OK) {
+        rc = dom_outside_start(&store->outside, store, err);
     }
     if (rc == DOM_OK) {
         rc = dom_store_start_keeper(store, err);
@@ -309,6 +317,11 @@ const char *dom_store_log_vkey(const struct dom_store *store, dom_store_region r
 uint64_t dom_store_log_size(const struct dom_store *store, dom_store_region region)
 {
     return dom_audit_log_size(log_of(store, region));
+}
+
+struct dom_witness *dom_store_witness(struct dom_store *store, dom_store_region region)
+{
+    return dom_region_witness(dom_store_at(store, region));
 }
 
 enum dom_code dom_store_log_checkpoint(struct dom_store *store, dom_store_region region,

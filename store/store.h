@@ -75,6 +75,13 @@ struct dom_store_options {
                                     * 0: 30,000 */
     uint64_t wait_ms;              /* a commit that takes longer closes the log until it is back;
                                     * 0: DOM_AUDIT_WAIT_MS */
+    /* Witnesses of each region's log (store/audit/witness.h). */
+    unsigned witness_regions;      /* how many other regions cosign it, at most
+                                    * DOM_WITNESS_REGIONS_MAX; fewer where fewer are open */
+    const char *witness_policy;    /* a tlog-policy: its witnesses with an address are asked too,
+                                    * from a thread of their own; NULL: none */
+    const char *witness_ca;        /* whom to believe over HTTPS (PEM); NULL: the system's */
+    uint64_t witness_timeout_ms;   /* of one question; 0: 2,000 */
     bool test_plain;               /* TEST ONLY: no encryption, no blind keys: the key is kind, 0,
                                     * id. The caller makes sure that only loopback is served. */
     const struct dom_clock *clock; /* NULL: the system's */
@@ -254,6 +261,10 @@ enum dom_code dom_store_log_prove_consistency(struct dom_store *store, dom_store
                                               struct dom_buffer *out,
                                               struct dom_error *err) DOM_MUST_USE;
 
+/* The region as a witness of other logs, for as long as the store lives. Any thread. */
+struct dom_witness;
+struct dom_witness *dom_store_witness(struct dom_store *store, dom_store_region region);
+
 /* ---- watching ------------------------------------------------------------------------------- */
 
 struct dom_store_stats {
@@ -268,6 +279,9 @@ struct dom_store_stats {
     uint64_t lost;             /* entries that were acknowledged and are not there; 0 */
     uint64_t unanswered;       /* entries that a failed write left in the log */
     uint64_t closed;           /* why the log is closed: a bit for each reason; 0: it is open */
+    uint64_t cosigned;         /* cosignatures that witnesses gave to this log */
+    uint64_t witness_failed;   /* witnesses that gave no answer or an unusable one */
+    uint64_t witness_refused;  /* witnesses that know another history of this log */
 };
 /* Word for a bit of `closed`; NULL: there is no such bit. */
 const char *dom_store_closed_word(unsigned bit);

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "store/outside_internal.h"
 #include "store/region/region.h"
 #include "store/replica/replicator.h"
 
@@ -24,6 +25,7 @@ struct dom_store {
     bool purger_started;
     bool woken_keeper;
     bool woken_purger;
+    bool woken_outside;
     bool hurry; /* somebody settles: sign at once */
     pthread_t keeper;
     pthread_t purger;
@@ -36,6 +38,9 @@ struct dom_store {
     bool look_started;
     pthread_t watch;
     pthread_t look;
+    struct dom_outside *outside;                     /* witnesses elsewhere; NULL: none */
+    uint64_t witness_generation[DOM_REGIONS_MAX];    /* keeper's: regions when the policy was written */
+    bool witness_down[DOM_REGIONS_MAX][DOM_WITNESS_REGIONS_MAX]; /* keeper's */
 };
 
 /* One thread's ciphers, a region each. */
@@ -50,6 +55,13 @@ struct dom_region *dom_store_at(const struct dom_store *store, dom_store_region 
 enum dom_code dom_store_start_keeper(struct dom_store *store, struct dom_error *err) DOM_MUST_USE;
 void dom_store_stop_keeper(struct dom_store *store);
 void dom_store_wake_keeper(void *store);
+/* Waits until *wokenp is set (and clears it), the time (monotonic microseconds; UINT64_MAX: never)
+ * or the end, which is false. */
+bool dom_store_pause_until(struct dom_store *store, bool *wokenp, uint64_t until);
+bool dom_store_is_stopping(struct dom_store *store);
+uint64_t dom_store_now_us(void);
+/* cosign.c */
+void dom_store_cosign(void *store, struct dom_region *region, struct dom_buffer *lines);
 
 void dom_store_init_watch(struct dom_store *store);
 enum dom_code dom_store_start_watch(struct dom_store *store, struct dom_error *err) DOM_MUST_USE;

@@ -32,6 +32,9 @@ static const char s_help[] =
     "    domicile audit consistency --old CHECKPOINT [--new CHECKPOINT] --log DIR\n"
     "    domicile audit prove --log DIR (--index N | --id UUID) [--out FILE]\n"
     "    domicile audit check-proof FILE (--key VKEY | --policy FILE)\n"
+    "    domicile audit watch --sign-key FILE --state DIR (--policy FILE | --key VKEY...)\n"
+    "        [--listen ADDRESS:PORT]\n"
+    "    domicile audit witness-key --name NAME --out FILE\n"
     "    domicile audit tail --log DIR [-n N] [--where KEY=VALUE]... [--follow]\n"
     "    domicile audit query --log DIR [--subject KIND/ID --keys FILE] [--where KEY=VALUE]...\n"
     "        [--from TIME] [--to TIME] [--first N] [--end N] [-n N] [--no-index]\n"
@@ -66,7 +69,10 @@ static const char s_help[] =
     "                 says may matter: --no-index reads all, verify --index checks the index.\n"
     "    hash         prints the name that a region's log has for a record or a person.\n"
     "    index        makes DIR/index, or what of it is missing or of another version; the router\n"
-    "                 does so by itself.\n";
+    "                 does so by itself.\n"
+    "    watch        is a witness (C2SP tlog-witness): serves POST /add-checkpoint and cosigns\n"
+    "                 what continues the last checkpoint that it cosigned of a log.\n"
+    "    witness-key  makes the key of a witness and prints its public half.\n";
 
 /* In two pieces: C promises no longer ones. */
 static const char s_help_options[] =
@@ -99,6 +105,9 @@ static const char s_help_options[] =
     "    --format F       export: jsonl, csv, ocsf, ecs, cef, cloudevents. report: md, html, csv.\n"
     "                     Others: text or json.\n"
     "    -n N             how many entries; tail: 10, query: all.\n"
+    "    --listen A:P     watch: where; 127.0.0.1:7480.\n"
+    "    --state DIR      watch: where it remembers the last checkpoints; never to be set back.\n"
+    "    --name NAME      witness-key: the key's name, such as witness.example.com.\n"
     "    --follow         goes on until it is interrupted.\n"
     "    --help           prints this text.\n";
 
@@ -249,6 +258,9 @@ enum option_id {
     OPT_FOLLOW,
     OPT_NEW,
     OPT_POLICY,
+    OPT_LISTEN,
+    OPT_STATE,
+    OPT_NAME,
     OPT_RESUME_AFTER,
     OPT_MAX_GAP,
     OPT_KEYS,
@@ -277,6 +289,9 @@ static const struct option s_options[] = {
     {"follow", no_argument, NULL, OPT_FOLLOW},
     {"new", required_argument, NULL, OPT_NEW},
     {"policy", required_argument, NULL, OPT_POLICY},
+    {"listen", required_argument, NULL, OPT_LISTEN},
+    {"state", required_argument, NULL, OPT_STATE},
+    {"name", required_argument, NULL, OPT_NAME},
     {"resume-after", required_argument, NULL, OPT_RESUME_AFTER},
     {"max-gap", required_argument, NULL, OPT_MAX_GAP},
     {"keys", required_argument, NULL, OPT_KEYS},
@@ -329,16 +344,22 @@ static enum dom_code add_log(struct dom_audit_args *args, const char *dir, struc
 /* Options whose value is taken as it is. False when `option` is none of them. */
 static bool take_text(struct dom_audit_args *args, int option, const char *value)
 {
-    const char **places[] = {&args->old,    &args->new_checkpoint, &args->out,
-                             &args->manifest, &args->sign_key,     &args->id,
-                             &args->format, &args->policy,         &args->keys_file,
-                             &args->subject};
-    static const int s_ids[] = {OPT_OLD,    OPT_NEW,    OPT_OUT,  OPT_MANIFEST, OPT_SIGN_KEY, OPT_ID,
-                                OPT_FORMAT, OPT_POLICY, OPT_KEYS, OPT_SUBJECT};
+    const struct {
+        int id;
+        const char **place;
+    } texts[] = {
+        {OPT_OLD, &args->old},           {OPT_NEW, &args->new_checkpoint},
+        {OPT_OUT, &args->out},           {OPT_MANIFEST, &args->manifest},
+        {OPT_SIGN_KEY, &args->sign_key}, {OPT_ID, &args->id},
+        {OPT_FORMAT, &args->format},     {OPT_POLICY, &args->policy},
+        {OPT_LISTEN, &args->listen},     {OPT_STATE, &args->state},
+        {OPT_NAME, &args->name},         {OPT_KEYS, &args->keys_file},
+        {OPT_SUBJECT, &args->subject},
+    };
 
-    for (size_t i = 0; i < DOM_ARRAY_LEN(s_ids); i++) {
-        if (s_ids[i] == option) {
-            *places[i] = value;
+    for (size_t i = 0; i < DOM_ARRAY_LEN(texts); i++) {
+        if (texts[i].id == option) {
+            *texts[i].place = value;
             return true;
         }
     }
@@ -426,6 +447,8 @@ static const struct verb {
     {"query", dom_audit_query, NULL, TEXT_OR_JSON, 1, 1, false},
     {"hash", dom_audit_hash, "KIND/ID", TEXT_OR_JSON, 0, 0, false},
     {"index", dom_audit_index, NULL, TEXT_OR_JSON, 1, 1, false},
+    {"watch", dom_audit_watch, NULL, "text", 0, 0, true},
+    {"witness-key", dom_audit_witness_key, NULL, "text", 0, 0, false},
 };
 
 /* Whether `word` is one of "a, b, c". */
@@ -466,14 +489,21 @@ static const char *find_misuse(const struct dom_audit_args *args)
     if (strcmp(args->verb, "consistency") == 0 && args->old == NULL) {
         return "--old is wanted";
     }
-    if (args->policy != NULL && strcmp(args->verb, "verify") != 0 &&
+    bool is_watch = strcmp(args->verb, "watch") == 0;
+    if (args->policy != NULL && !is_watch && strcmp(args->verb, "verify") != 0 &&
         strcmp(args->verb, "check-proof") != 0) {
-        return "--policy goes with verify and check-proof";
+        return "--policy goes with verify, check-proof and watch";
+    }
+    if (is_watch && (args->sign_key == NULL || args->state == NULL)) {
+        return "--sign-key and --state are wanted";
+    }
+    if (strcmp(args->verb, "witness-key") == 0 && (args->name == NULL || args->out == NULL)) {
+        return "--name and --out are wanted";
     }
     if (is_check && (args->manifest == NULL || args->num_keys == 0)) {
         return "--manifest and --key are wanted: an export cannot vouch for itself";
     }
-    if (args->sign_key != NULL && (args->manifest == NULL || is_check)) {
+    if (args->sign_key != NULL && !is_watch && (args->manifest == NULL || is_check)) {
         return "--sign-key goes with export --manifest";
     }
     if (args->has_resume && args->manifest != NULL && args->out == NULL) {

@@ -46,6 +46,9 @@ struct dom_audit_args {
     struct dom_note_key keys[DOM_AUDIT_KEYS_MAX]; /* --key, --key-file, or the log's own */
     size_t num_keys;
     const char *policy;        /* --policy */
+    const char *listen;        /* --listen */
+    const char *state;         /* --state */
+    const char *name;          /* --name */
     struct dom_quorum *quorum; /* what it says; NULL: none given */
     bool own_key; /* the key came from the log's own folder */
 };
@@ -104,6 +107,8 @@ int dom_audit_prove(struct dom_audit_args *args);
 int dom_audit_query(struct dom_audit_args *args);
 int dom_audit_report(struct dom_audit_args *args);
 int dom_audit_tail(struct dom_audit_args *args);
+int dom_audit_watch(struct dom_audit_args *args);
+int dom_audit_witness_key(struct dom_audit_args *args);
 int dom_audit_verify(struct dom_audit_args *args);
 
 #endif

@@ -25,11 +25,13 @@ struct key {
 };
 
 #define KEYS_MAX 64U /* with the end of the table */
+#define WITNESS_REGIONS 2U /* other regions that cosign each log, when not set */
 #define CONNECTION_AGE_MS 3600000U /* over mTLS, when not set */
 
 struct counts {
     uint64_t in_flight;
     uint64_t approvals;
+    uint64_t witness_regions;
 };
 
 /* The table ends with a key without a path. */
@@ -54,6 +56,13 @@ static void list_keys(struct key keys[KEYS_MAX], struct dom_config *c, struct co
         {"store.block_cache_mib", KEY_COUNT, &r->block_cache_bytes, 1, 65536, 1U << 20, NULL},
         {"store.write_buffer_mib", KEY_COUNT, &r->write_buffer_bytes, 1, 1024, 1U << 20, NULL},
         {"store.purge_ms", KEY_COUNT, &r->purge_ms, 100, 3600000, 1, NULL},
+        {"witness.regions", KEY_COUNT, &counts->witness_regions, 0, DOM_WITNESS_REGIONS_MAX, 1,
+         NULL},
+        {"witness.policy", KEY_PATH, c->witness_policy, 0, 0, 0, NULL},
+        {"witness.ca", KEY_PATH, c->witness_ca, 0, 0, 0, NULL},
+        {"witness.timeout_ms", KEY_COUNT, &r->witness_timeout_ms, 1, 60000, 1, NULL},
+        {"witness.listen", KEY_TEXT, c->witness_listen, 0, 0, 0, NULL},
+        {"witness.logs", KEY_PATH, c->witness_logs, 0, 0, 0, NULL},
         {"limits.in_flight_calls", KEY_COUNT, &counts->in_flight, 1, DOM_IN_FLIGHT_CALLS_MAX, 1,
          NULL},
         {"limits.connection_age_ms", KEY_COUNT, &r->connection_age_ms, 1000, 86400000, 1, NULL},
@@ -402,10 +411,15 @@ static void take_tls(struct dom_config *c)
     }
 }
 
+static const char *or_null(const char *text)
+{
+    return text[0] == '\0' ? NULL : text;
+}
+
 enum dom_code dom_config_load(struct dom_config *config, const char *path, struct dom_error *err)
 {
     struct key keys[KEYS_MAX];
-    struct counts counts = {0};
+    struct counts counts = {.witness_regions = WITNESS_REGIONS};
 
     memset(config, 0, sizeof(*config));
     (void)snprintf(config->listen, sizeof(config->listen), "127.0.0.1:7443");
@@ -428,12 +442,17 @@ enum dom_code dom_config_load(struct dom_config *config, const char *path, struc
     take_tls(config);
     config->router.approvals = (unsigned)counts.approvals;
     config->router.data_dir = config->data_dir;
-    config->router.key_dir = config->key_dir[0] == '\0' ? NULL : config->key_dir;
+    config->router.key_dir = or_null(config->key_dir);
     config->router.policy_path = config->policy;
     config->router.audit_origin = config->origin;
-    config->router.compression = config->compression[0] == '\0' ? NULL : config->compression;
-    config->router.metrics = config->metrics[0] == '\0' ? NULL : config->metrics;
+    config->router.compression = or_null(config->compression);
+    config->router.metrics = or_null(config->metrics);
     config->router.instance = config->instance;
+    config->router.witness_regions = (unsigned)counts.witness_regions;
+    config->router.witness_policy = or_null(config->witness_policy);
+    config->router.witness_ca = or_null(config->witness_ca);
+    config->router.witness_listen = or_null(config->witness_listen);
+    config->router.witness_logs = or_null(config->witness_logs);
     config->router.in_flight_max = (unsigned)counts.in_flight;
     return DOM_OK;
 }

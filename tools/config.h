@@ -32,6 +32,10 @@ struct dom_config {
     char instance[DOM_CONFIG_TEXT_MAX];
     char metrics[DOM_CONFIG_TEXT_MAX];
     char log[DOM_CONFIG_TEXT_MAX];
+    char witness_policy[DOM_CONFIG_TEXT_MAX];
+    char witness_ca[DOM_CONFIG_TEXT_MAX];
+    char witness_listen[DOM_CONFIG_TEXT_MAX];
+    char witness_logs[DOM_CONFIG_TEXT_MAX];
     struct dom_rpc_tls_options tls; /* its strings point below */
     char tls_dir[DOM_CONFIG_TEXT_MAX];
     char tls_cert[DOM_CONFIG_TEXT_MAX];

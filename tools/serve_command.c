@@ -116,6 +116,9 @@ static int serve(struct dom_config *config, bool check_only)
     if (dom_router_metrics_port(signals.router) != 0) {
         (void)printf("metrics on port %u\n", dom_router_metrics_port(signals.router));
     }
+    if (dom_router_witness_port(signals.router) != 0) {
+        (void)printf("witness on port %u\n", dom_router_witness_port(signals.router));
+    }
     (void)printf("listening on %s\n", dom_router_address(signals.router));
     (void)fflush(stdout);
     dom_thread_name("domicile", NULL); /* also when started as /proc/self/exe */

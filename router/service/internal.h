@@ -84,6 +84,7 @@ struct dom_router {
     atomic_uint_fast64_t claims_differing;      /* written by the I/O thread only */
 
     struct dom_metrics *metrics; /* NULL: none asked for */
+    struct dom_router_witness *witness; /* NULL: none asked for */
     struct dom_worker worker;   /* scans and other long reads, policy reloads */
 };
 
@@ -220,6 +221,12 @@ void dom_turn_deny(struct dom_turn *turn, struct dom_access *access, const char 
  * open: where an entry about this home can lie. */
 dom_store_region dom_turn_log_region(const struct dom_turn *turn,
                                      const struct dom_policy_placement *placement);
+
+/* The witnesses' endpoint (witness.c). Errors: IO, PARSE (witness_logs), INVALID, UNAVAILABLE. */
+enum dom_code dom_router_open_witness(struct dom_router *router,
+                                      struct dom_error *err) DOM_MUST_USE;
+/* NULL is fine: nothing was opened. */
+void dom_router_close_witness(struct dom_router *router);
 
 /* The metrics page; on the HTTP library's thread. */
 void dom_router_render_metrics(void *context, struct dom_buffer *out);

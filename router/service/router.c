@@ -175,6 +175,10 @@ static enum dom_code open_store(struct dom_router *router, struct dom_error *err
         .checkpoint_ms = options->checkpoint_ms,
         .wait_ms = options->audit_wait_ms,
         .purge_ms = options->purge_ms,
+        .witness_regions = options->witness_regions,
+        .witness_policy = options->witness_policy,
+        .witness_ca = options->witness_ca,
+        .witness_timeout_ms = options->witness_timeout_ms,
         .test_plain = options->test_plain,
         .clock = router->clock,
         .post = store_post,
@@ -273,6 +277,9 @@ enum dom_code dom_router_new(struct dom_router **routerp, struct dom_findings *f
         rc = dom_metrics_start(&router->metrics, options->metrics, dom_router_render_metrics,
                                router, err);
     }
+    if (rc == DOM_OK && options->witness_listen != NULL) {
+        rc = dom_router_open_witness(router, err);
+    }
     if (rc != DOM_OK) {
         dom_router_destroy(router);
         return rc;
@@ -311,6 +318,7 @@ void dom_router_destroy(struct dom_router *router)
     }
     atomic_store(&router->stopping, true);
     dom_metrics_stop(router->metrics);
+    dom_router_close_witness(router);
     dom_worker_stop(&router->worker);
     dom_store_session_destroy(router->session);
     dom_store_destroy(router->store);

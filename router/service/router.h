@@ -44,6 +44,12 @@ struct dom_router_options {
     uint64_t purge_ms;
     uint64_t block_cache_bytes;
     uint64_t write_buffer_bytes;
+    unsigned witness_regions;     /* as in struct dom_store_options, with the next three */
+    const char *witness_policy;
+    const char *witness_ca;
+    uint64_t witness_timeout_ms;
+    const char *witness_listen;   /* "127.0.0.1:7480": POST /<region>/add-checkpoint; NULL: none */
+    const char *witness_logs;     /* a tlog-policy: whose logs the regions cosign there */
     uint64_t drain_ms;
     uint64_t connection_age_ms;
     unsigned in_flight_max;
@@ -61,6 +67,8 @@ enum dom_code dom_router_new(struct dom_router **routerp, struct dom_findings *f
                              struct dom_error *err) DOM_MUST_USE;
 /* "127.0.0.1:41234" */
 const char *dom_router_address(const struct dom_router *router);
+/* The port of the witnesses' endpoint; 0: none. */
+unsigned dom_router_witness_port(const struct dom_router *router);
 /* The port of the metrics page; 0: none. */
 unsigned dom_router_metrics_port(const struct dom_router *router);
 /* Serves until dom_router_shutdown, then drains. */

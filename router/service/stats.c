@@ -31,6 +31,13 @@ static const struct store_metric s_store[] = {
     {"domicile_audit_unanswered_total", "counter",
      "Entries that a failed write left in the log; an entry of type sink names them.",
      STORE(unanswered)},
+    {"domicile_audit_cosignatures_total", "counter", "Cosignatures that witnesses gave.",
+     STORE(cosigned)},
+    {"domicile_audit_witness_failures_total", "counter",
+     "Witnesses that gave no answer or an unusable one.", STORE(witness_failed)},
+    {"domicile_audit_witness_refusals_total", "counter",
+     "Witnesses that know another history of this log: somebody must look.",
+     STORE(witness_refused)},
 };
 
 static const struct store_metric s_rpc[] = {

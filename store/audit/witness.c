@@ -70,20 +70,41 @@ enum dom_code dom_witness_request_parse(struct dom_witness_request *request, str
 
 /* ---- the witness ---------------------------------------------------------------------------- */
 
-enum dom_code dom_witness_init(struct dom_witness *witness, struct dom_slice name,
-                               const uint8_t *seed, const struct dom_witness_store *store,
-                               struct dom_error *err)
+enum dom_code dom_witness_init(struct dom_witness *witness, struct dom_note_signer *signer,
+                               const struct dom_witness_store *store, struct dom_error *err)
 {
     memset(witness, 0, sizeof(*witness));
+    struct dom_note_signer taken = *signer;
+    memset(signer, 0, sizeof(*signer));
+    if (taken.key.type != DOM_KEY_COSIGNATURE) {
+        enum dom_code rc = DOM_FAIL(err, DOM_INVALID, "%s: not a cosigner's key (type 0x04)",
+                                    taken.key.name);
+        dom_note_signer_cleanup(&taken);
+        return rc;
+    }
+    witness->signer = taken;
     witness->store = *store;
+    witness->ready = true;
     DOM_ASSERT(pthread_mutex_init(&witness->lock, NULL) == 0);
-    return dom_note_signer_init(&witness->signer, name, DOM_KEY_COSIGNATURE, seed, err);
+    return DOM_OK;
 }
 
 void dom_witness_cleanup(struct dom_witness *witness)
 {
-    dom_note_signer_cleanup(&witness->signer);
-    (void)pthread_mutex_destroy(&witness->lock);
+    if (witness->ready) {
+        dom_note_signer_cleanup(&witness->signer);
+        (void)pthread_mutex_destroy(&witness->lock);
+        witness->ready = false;
+    }
+}
+
+enum dom_code dom_witness_last(struct dom_witness *witness, struct dom_slice origin,
+                               struct dom_tree_head *head, struct dom_error *err)
+{
+    DOM_ASSERT(pthread_mutex_lock(&witness->lock) == 0);
+    enum dom_code rc = witness->store.load(witness->store.impl, origin, head, err);
+    DOM_ASSERT(pthread_mutex_unlock(&witness->lock) == 0);
+    return rc;
 }
 
 void dom_witness_answer_cleanup(struct dom_witness_answer *answer)

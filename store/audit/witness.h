@@ -50,13 +50,19 @@ struct dom_witness {
     struct dom_note_signer signer; /* DOM_KEY_COSIGNATURE; owned */
     struct dom_witness_store store;
     pthread_mutex_t lock;
+    bool ready;
 };
 
-/* `seed` is 32 secret bytes. Errors: INVALID (name), INTERNAL. */
-enum dom_code dom_witness_init(struct dom_witness *witness, struct dom_slice name,
-                               const uint8_t *seed, const struct dom_witness_store *store,
+/* Takes the signer over, which is zeroed, also on an error. Errors: INVALID (not a cosigner's
+ * key). */
+enum dom_code dom_witness_init(struct dom_witness *witness, struct dom_note_signer *signer,
+                               const struct dom_witness_store *store,
                                struct dom_error *err) DOM_MUST_USE;
+/* Legal on a zeroed witness. */
 void dom_witness_cleanup(struct dom_witness *witness);
+/* The head that it cosigned last for the origin; size 0: none. Errors: the store's. */
+enum dom_code dom_witness_last(struct dom_witness *witness, struct dom_slice origin,
+                               struct dom_tree_head *head, struct dom_error *err) DOM_MUST_USE;
 
 /* HTTP's answer. */
 struct dom_witness_answer {

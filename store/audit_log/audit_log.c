@@ -187,6 +187,8 @@ enum dom_code dom_audit_log_open(struct dom_audit_log **logp,
     DOM_ASSERT(log->origin != NULL && log->dir != NULL && log->kept_path != NULL);
     DOM_ASSERT(log->tiles != NULL);
     log->checkpoint_us = options->checkpoint_ms * 1000;
+    log->cosign = options->cosign;
+    log->cosign_context = options->cosign_context;
     DOM_ASSERT(pthread_mutex_init(&log->pending_lock, NULL) == 0);
     DOM_ASSERT(pthread_mutex_init(&log->note_lock, NULL) == 0);
     atomic_store(&log->due_us, UINT64_MAX);
@@ -213,6 +215,7 @@ void dom_audit_log_close(struct dom_audit_log *log)
     dom_audit_recent_cleanup(&log->recent);
     dom_buffer_cleanup(&log->note);
     dom_index_writer_cleanup(&log->index);
+    dom_buffer_cleanup(&log->cosigned);
     rocksdb_writebatch_destroy(log->batch);
     (void)pthread_mutex_destroy(&log->pending_lock);
     (void)pthread_mutex_destroy(&log->note_lock);
@@ -332,18 +335,58 @@ uint64_t dom_audit_log_signed_size(struct dom_audit_log *log)
     return size;
 }
 
-enum dom_code dom_audit_log_checkpoint(struct dom_audit_log *log, struct dom_buffer *out,
-                                       struct dom_error *err)
+enum dom_code dom_audit_log_snapshot(struct dom_audit_log *log, struct dom_buffer *note,
+                                     struct dom_tree_head *head, struct dom_error *err)
 {
     enum dom_code rc = DOM_OK;
 
     DOM_ASSERT(pthread_mutex_lock(&log->note_lock) == 0);
+    *head = log->head;
     if (log->note.len == 0) {
         rc = DOM_FAIL(err, DOM_NOT_FOUND, "log %s has no signed checkpoint yet", log->origin);
     } else {
-        dom_buffer_append_slice(out, dom_buffer_slice(&log->note));
-        rc = out->failed ? DOM_FAIL(err, DOM_RESOURCE, "checkpoint: out of memory") : DOM_OK;
+        dom_buffer_append_slice(note, dom_buffer_slice(&log->note));
+        rc = note->failed ? DOM_FAIL(err, DOM_RESOURCE, "checkpoint: out of memory") : DOM_OK;
     }
     DOM_ASSERT(pthread_mutex_unlock(&log->note_lock) == 0);
     return rc;
+}
+
+const struct dom_note_key *dom_audit_log_key(const struct dom_audit_log *log)
+{
+    return &log->signer.key;
+}
+
+void dom_audit_log_set_cosigned(struct dom_audit_log *log, struct dom_slice note, uint64_t size)
+{
+    DOM_ASSERT(pthread_mutex_lock(&log->note_lock) == 0);
+    bool newer = log->cosigned.len == 0 || size > log->cosigned_size;
+    if (newer) {
+        dom_buffer_clear(&log->cosigned);
+        dom_buffer_append_slice(&log->cosigned, note);
+        log->cosigned_size = size;
+        log->cosigned_new = !log->cosigned.failed;
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&log->note_lock) == 0);
+    if (newer) {
+        atomic_store(&log->due_us, 0);
+    }
+}
+
+void dom_audit_log_count_asked(struct dom_audit_log *log, enum dom_audit_log_asked how)
+{
+    atomic_fetch_add(&log->num_asked[how], 1);
+}
+
+uint64_t dom_audit_log_num_asked(const struct dom_audit_log *log, enum dom_audit_log_asked how)
+{
+    return atomic_load(&log->num_asked[how]);
+}
+
+enum dom_code dom_audit_log_checkpoint(struct dom_audit_log *log, struct dom_buffer *out,
+                                       struct dom_error *err)
+{
+    struct dom_tree_head head;
+
+    return dom_audit_log_snapshot(log, out, &head, err);
 }

@@ -24,6 +24,8 @@
 #include "store/region/db.h"
 
 struct dom_audit_log;
+struct dom_note_key;
+struct dom_tree_head;
 
 struct dom_audit_log_options {
     struct dom_db *db;     /* borrowed, outlives the log */
@@ -32,6 +34,10 @@ struct dom_audit_log_options {
     const char *dir;       /* of the published tiles; made if missing */
     const char *kept_path; /* the checkpoint kept apart */
     uint64_t checkpoint_ms;
+    /* Asked for cosignatures of each new checkpoint, on the integrating thread, before it is
+     * published: appends whole signature lines that verify, or nothing. May be NULL. */
+    void (*cosign)(void *context, struct dom_audit_log *log, struct dom_buffer *lines);
+    void *cosign_context;
 };
 
 /* Errors: INVALID (origin), IO, CORRUPT, TAMPERED. */
@@ -84,6 +90,25 @@ uint64_t dom_audit_log_overdue_ms(struct dom_audit_log *log);
 /* Errors: NOT_FOUND (none signed yet), RESOURCE. */
 enum dom_code dom_audit_log_checkpoint(struct dom_audit_log *log, struct dom_buffer *out,
                                        struct dom_error *err) DOM_MUST_USE;
+/* The same with what it says: a checkpoint as it was signed, with the cosignatures so far. */
+enum dom_code dom_audit_log_snapshot(struct dom_audit_log *log, struct dom_buffer *note,
+                                     struct dom_tree_head *head,
+                                     struct dom_error *err) DOM_MUST_USE;
+/* The log's own public key. */
+const struct dom_note_key *dom_audit_log_key(const struct dom_audit_log *log);
+/* A checkpoint of this log that meets the quorum of outside witnesses; the integrating thread
+ * puts it into the file checkpoint.cosigned. Older ones than the last are ignored. */
+void dom_audit_log_set_cosigned(struct dom_audit_log *log, struct dom_slice note, uint64_t size);
+
+/* How asking a witness ended. */
+enum dom_audit_log_asked {
+    DOM_AUDIT_LOG_COSIGNED,
+    DOM_AUDIT_LOG_FAILED,  /* no answer, or none that could be used */
+    DOM_AUDIT_LOG_REFUSED, /* the witness knows another history of this log */
+};
+void dom_audit_log_count_asked(struct dom_audit_log *log, enum dom_audit_log_asked how);
+/* How often it ended so. */
+uint64_t dom_audit_log_num_asked(const struct dom_audit_log *log, enum dom_audit_log_asked how);
 enum dom_code dom_audit_log_entries(struct dom_audit_log *log, uint64_t from, size_t entries_max,
                                     bool (*each)(void *context, uint64_t index,
                                                  struct dom_slice entry),

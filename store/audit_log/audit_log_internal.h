@@ -31,6 +31,8 @@ struct dom_audit_log {
     char *dir;
     char *kept_path;
     uint64_t checkpoint_us;
+    void (*cosign)(void *context, struct dom_audit_log *log, struct dom_buffer *lines);
+    void *cosign_context;
     struct dom_note_signer signer;
 
     uint64_t next;           /* commit thread */
@@ -62,6 +64,10 @@ struct dom_audit_log {
     pthread_mutex_t note_lock;
     struct dom_buffer note;    /* newest signed checkpoint */
     struct dom_tree_head head; /* what it says */
+    struct dom_buffer cosigned; /* newest with a quorum of outside witnesses; empty: none */
+    uint64_t cosigned_size;
+    bool cosigned_new; /* not on file yet */
+    _Atomic uint64_t num_asked[DOM_AUDIT_LOG_REFUSED + 1];
 };
 
 /* Reads hashes from the `tiles` family; the caller is inside dom_db_enter. */

@@ -1,5 +1,7 @@
 /* From durable entries to a signed, published checkpoint. The order is what makes it safe:
  * hashes durable in the database, checkpoint kept apart, tiles as files, checkpoint published. */
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -225,26 +227,98 @@ static enum dom_code publish(struct dom_audit_log *log, struct dom_error *err)
     return rc;
 }
 
+/* Lines of the witnesses in this process go into the checkpoint before anybody sees it. Without
+ * them it is as good as it was: who wants a quorum does not accept it. */
+static void cosign(struct dom_audit_log *log)
+{
+    struct dom_buffer lines = {0};
+
+    if (log->cosign == NULL) {
+        return;
+    }
+    log->cosign(log->cosign_context, log, &lines);
+    DOM_ASSERT(pthread_mutex_lock(&log->note_lock) == 0);
+    size_t len = log->note.len;
+    dom_buffer_append_slice(&log->note, dom_buffer_slice(&lines));
+    if (log->note.failed) {
+        log->note.failed = false;
+        log->note.len = len;
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&log->note_lock) == 0);
+    dom_buffer_cleanup(&lines);
+}
+
+/* The file checkpoint.cosigned, once `checkpoint` covers it. */
+static enum dom_code publish_cosigned(struct dom_audit_log *log, struct dom_error *err)
+{
+    struct dom_buffer note = {0};
+    char path[PATH_MAX];
+    enum dom_code rc = DOM_OK;
+
+    DOM_ASSERT(pthread_mutex_lock(&log->note_lock) == 0);
+    if (log->cosigned_new && log->cosigned_size <= log->published_size) {
+        dom_buffer_append_slice(&note, dom_buffer_slice(&log->cosigned));
+        log->cosigned_new = false;
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&log->note_lock) == 0);
+    if (note.len > 0) {
+        (void)snprintf(path, sizeof(path), "%s/checkpoint.cosigned", log->dir);
+        rc = dom_file_write_atomic(path, dom_buffer_slice(&note), 0640, err);
+    }
+    if (rc != DOM_OK) {
+        DOM_ASSERT(pthread_mutex_lock(&log->note_lock) == 0);
+        log->cosigned_new = true;
+        DOM_ASSERT(pthread_mutex_unlock(&log->note_lock) == 0);
+    }
+    dom_buffer_cleanup(&note);
+    return rc;
+}
+
+static enum dom_code grow_and_sign(struct dom_audit_log *log, bool *signedp, struct dom_error *err)
+{
+    *signedp = false;
+    if (!dom_db_enter(log->db)) {
+        return DOM_FAIL(err, DOM_IO, "log %s: the database is not open", log->origin);
+    }
+    enum dom_code rc = DOM_OK;
+    if (dom_audit_log_size(log) > log->head.size) {
+        rc = extend_tree(log, err);
+        rc = rc != DOM_OK ? rc : sign(log, err);
+        *signedp = rc == DOM_OK;
+    }
+    dom_db_leave(log->db);
+    return rc;
+}
+
+static enum dom_code publish_all(struct dom_audit_log *log, struct dom_error *err)
+{
+    if (!dom_db_enter(log->db)) {
+        return DOM_FAIL(err, DOM_IO, "log %s: the database is not open", log->origin);
+    }
+    enum dom_code rc =
+        log->published_size < log->head.size ? publish(log, err) : DOM_OK;
+    if (rc == DOM_OK) {
+        rc = publish_cosigned(log, err);
+    }
+    dom_db_leave(log->db);
+    return rc;
+}
+
 enum dom_code dom_audit_log_integrate(struct dom_audit_log *log, struct dom_error *err)
 {
-    enum dom_code rc = DOM_OK;
+    bool is_new = false;
 
     /* Before the size is read: an entry that comes later makes the log due again. */
     atomic_store(&log->due_us, UINT64_MAX);
     if (atomic_exchange(&log->republish, false)) {
         atomic_store(&log->published_size, 0);
     }
-    if (!dom_db_enter(log->db)) {
-        rc = DOM_FAIL(err, DOM_IO, "log %s: the database is not open", log->origin);
-    } else {
-        if (dom_audit_log_size(log) > log->head.size) {
-            rc = extend_tree(log, err);
-            rc = rc != DOM_OK ? rc : sign(log, err);
-        }
-        if (rc == DOM_OK && log->published_size < log->head.size) {
-            rc = publish(log, err);
-        }
-        dom_db_leave(log->db);
+    enum dom_code rc = grow_and_sign(log, &is_new, err);
+    if (is_new) {
+        cosign(log); /* outside of the database's hold: a witness may have to wait for its own */
+    }
+    if (rc == DOM_OK) {
+        rc = publish_all(log, err);
     }
     if (rc == DOM_OK) {
         dom_audit_log_index(log);

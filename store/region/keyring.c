@@ -32,6 +32,7 @@ struct dom_keyring {
     struct dom_hmac_key subject;
     uint32_t subject_epoch;
     const struct key *sign;
+    const struct key *witness;
     struct key data[DOM_KEY_EPOCHS_MAX]; /* ascending epochs */
     size_t num_data;
     pthread_mutex_t lock; /* of keys, num_keys and the file */
@@ -86,7 +87,7 @@ static enum dom_code save(struct dom_keyring *ring, struct dom_error *err)
 
 static enum dom_code create(struct dom_keyring *ring, struct dom_error *err)
 {
-    static const char *const names[] = {"blind", "data", "subject", "sign"};
+    static const char *const names[] = {"blind", "data", "subject", "sign", "witness"};
     enum dom_code rc = DOM_OK;
 
     for (size_t i = 0; i < DOM_ARRAY_LEN(names) && rc == DOM_OK; i++) {
@@ -106,10 +107,32 @@ static enum dom_code create(struct dom_keyring *ring, struct dom_error *err)
     return rc;
 }
 
+/* Adds a key of a name that is new, epoch 1, and saves the file. */
+static enum dom_code make_key(struct dom_keyring *ring, const char *name, struct dom_error *err)
+{
+    uint8_t bytes[DOM_KEY_SIZE];
+    size_t before = ring->num_keys;
+
+    enum dom_code rc = random_key(bytes, err);
+    if (rc == DOM_OK) {
+        rc = add_key(ring, name, 1, bytes, err);
+    }
+    if (rc == DOM_OK) {
+        rc = save(ring, err);
+    }
+    if (rc != DOM_OK) {
+        /* A key that is not on disk must not be used: what it made could never be told again. */
+        ring->num_keys = before;
+    }
+    OPENSSL_cleanse(bytes, sizeof(bytes));
+    return rc;
+}
+
 static bool known_name(const char *name)
 {
     return strcmp(name, "blind") == 0 || strcmp(name, "data") == 0 ||
            strcmp(name, "subject") == 0 || strcmp(name, "sign") == 0 ||
+           strcmp(name, "witness") == 0 ||
            (strncmp(name, "export/", 7) == 0 && name[7] != '\0');
 }
 
@@ -243,6 +266,7 @@ static enum dom_code index_keys(struct dom_keyring *ring, struct dom_error *err)
     const struct key *subject = newest(ring, "subject");
 
     ring->sign = newest(ring, "sign");
+    ring->witness = newest(ring, "witness");
     if (blind == NULL || subject == NULL || ring->sign == NULL || newest(ring, "data") == NULL) {
         return DOM_FAIL(err, DOM_PARSE, "%s: one of blind, data, subject, sign is missing",
                         ring->path);
@@ -298,6 +322,10 @@ enum dom_code dom_keyring_open(struct dom_keyring **ringp, const char *path, con
     if (rc == DOM_OK) {
         rc = index_keys(ring, err);
     }
+    if (rc == DOM_OK && ring->witness == NULL) {
+        rc = make_key(ring, "witness", err); /* a file from before there were witnesses */
+        ring->witness = newest(ring, "witness");
+    }
     if (text.data != NULL) {
         OPENSSL_cleanse(text.data, text.capacity);
     }
@@ -335,6 +363,11 @@ const struct dom_hmac_key *dom_keyring_subject(const struct dom_keyring *ring, u
 {
     *epochp = ring->subject_epoch;
     return &ring->subject;
+}
+
+const uint8_t *dom_keyring_witness_seed(const struct dom_keyring *ring)
+{
+    return ring->witness->bytes;
 }
 
 const uint8_t *dom_keyring_sign_seed(const struct dom_keyring *ring)
@@ -375,26 +408,6 @@ static bool export_name_valid(struct dom_slice name)
     return true;
 }
 
-static enum dom_code make_export(struct dom_keyring *ring, const char *name, struct dom_error *err)
-{
-    uint8_t bytes[DOM_KEY_SIZE];
-    size_t before = ring->num_keys;
-
-    enum dom_code rc = random_key(bytes, err);
-    if (rc == DOM_OK) {
-        rc = add_key(ring, name, 1, bytes, err);
-    }
-    if (rc == DOM_OK) {
-        rc = save(ring, err);
-    }
-    if (rc != DOM_OK) {
-        /* A key that is not on disk must not be used: its pseudonyms could never be told again. */
-        ring->num_keys = before;
-    }
-    OPENSSL_cleanse(bytes, sizeof(bytes));
-    return rc;
-}
-
 enum dom_code dom_keyring_export(struct dom_keyring *ring, struct dom_slice name,
                                  struct dom_hmac_key *out, struct dom_error *err)
 {
@@ -409,7 +422,7 @@ enum dom_code dom_keyring_export(struct dom_keyring *ring, struct dom_slice name
     DOM_ASSERT(pthread_mutex_lock(&ring->lock) == 0);
     const struct key *key = newest(ring, full);
     if (key == NULL) {
-        rc = make_export(ring, full, err);
+        rc = make_key(ring, full, err);
         key = newest(ring, full);
     }
     if (rc == DOM_OK) {

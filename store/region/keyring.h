@@ -6,6 +6,7 @@
  *   data 1 <base64>                    AES-256-GCM of rows
  *   subject 1 <base64>                 how the log names persons and records
  *   sign 1 <base64>                    Ed25519 seed of the log
+ *   witness 1 <base64>                 Ed25519 seed of cosignatures of other regions' logs
  *   export/<name> 1 <base64>           pseudonyms for one recipient
  *
  * The number is the key's epoch; of a name with several epochs the highest is used to write, and
@@ -40,6 +41,7 @@ void dom_keyring_destroy(struct dom_keyring *ring);
 const struct dom_hmac_key *dom_keyring_blind(const struct dom_keyring *ring);
 const struct dom_hmac_key *dom_keyring_subject(const struct dom_keyring *ring, uint32_t *epochp);
 const uint8_t *dom_keyring_sign_seed(const struct dom_keyring *ring);
+const uint8_t *dom_keyring_witness_seed(const struct dom_keyring *ring);
 /* The newest data key. */
 const uint8_t *dom_keyring_data(const struct dom_keyring *ring, uint32_t *epochp);
 /* NULL when there is none of this epoch. */

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "store/audit_log/witness_db.h"
 #include "store/region/region_internal.h"
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -47,6 +48,29 @@ static struct dom_region *new_region(struct dom_region_host *host, dom_store_reg
     return region;
 }
 
+static void cosign(void *context, struct dom_audit_log *log, struct dom_buffer *lines)
+{
+    struct dom_region *region = context;
+
+    DOM_CHECK_MAGIC(region, DOM_REGION_MAGIC);
+    if (log == region->log && region->host->cosign != NULL) {
+        region->host->cosign(region->host->store, region, lines);
+    }
+}
+
+static enum dom_code open_witness(struct dom_region *region, struct dom_error *err)
+{
+    struct dom_witness_store memory = dom_witness_store_db(region->db);
+    struct dom_note_signer signer;
+    char name[512];
+
+    (void)snprintf(name, sizeof(name), "%s/%s/witness", region->host->options.audit_origin,
+                   region->name);
+    enum dom_code rc = dom_note_signer_init(&signer, dom_slice_str(name), DOM_KEY_COSIGNATURE,
+                                            dom_keyring_witness_seed(region->keys), err);
+    return rc == DOM_OK ? dom_witness_init(&region->witness, &signer, &memory, err) : rc;
+}
+
 static enum dom_code open_log(struct dom_region *region, struct dom_error *err)
 {
     const struct dom_store_options *options = &region->host->options;
@@ -58,7 +82,9 @@ static enum dom_code open_log(struct dom_region *region, struct dom_error *err)
                                         .seed = dom_keyring_sign_seed(region->keys),
                                         .dir = dir,
                                         .kept_path = kept,
-                                        .checkpoint_ms = options->checkpoint_ms};
+                                        .checkpoint_ms = options->checkpoint_ms,
+                                        .cosign = cosign,
+                                        .cosign_context = region};
 
     if (snprintf(origin, sizeof(origin), "%s/%s", options->audit_origin, region->name) >=
             (int)sizeof(origin) ||
@@ -92,6 +118,9 @@ static enum dom_code open_all(struct dom_region *region, struct dom_error *err)
     }
     if (rc == DOM_OK) {
         rc = open_log(region, err);
+    }
+    if (rc == DOM_OK) {
+        rc = open_witness(region, err);
     }
     if (rc != DOM_OK) {
         return rc;
@@ -139,6 +168,7 @@ void dom_region_close(struct dom_region *region)
     DOM_CHECK_MAGIC(region, DOM_REGION_MAGIC);
     DOM_ASSERT(!region->has_thread);
     dom_audit_log_close(region->log);
+    dom_witness_cleanup(&region->witness);
     dom_db_close(region->db);
     dom_keyring_destroy(region->keys);
     dom_group_cleanup(&region->group);
@@ -228,6 +258,11 @@ void dom_region_watch_files(struct dom_region *region)
     } else {
         dom_gate_open(&region->gate, DOM_GATE_KEYS);
     }
+}
+
+struct dom_witness *dom_region_witness(struct dom_region *region)
+{
+    return &region->witness;
 }
 
 /* ---- submitting --------------------------------------------------------------------------- */
@@ -352,4 +387,7 @@ void dom_region_stats(const struct dom_region *region, struct dom_store_stats *o
     out->lost = dom_audit_log_num_lost(region->log);
     out->unanswered = atomic_load(&region->num_unanswered);
     out->closed = dom_gate_closed(&region->gate);
+    out->cosigned = dom_audit_log_num_asked(region->log, DOM_AUDIT_LOG_COSIGNED);
+    out->witness_failed = dom_audit_log_num_asked(region->log, DOM_AUDIT_LOG_FAILED);
+    out->witness_refused = dom_audit_log_num_asked(region->log, DOM_AUDIT_LOG_REFUSED);
 }

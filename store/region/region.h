@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 
+#include "store/audit/witness.h"
 #include "store/audit_log/audit_log.h"
 #include "store/region/claims.h"
 #include "store/region/db.h"
@@ -31,6 +32,8 @@ struct dom_region_host {
     void (*committed)(void *store, struct dom_region *region, struct dom_store_op *sync);
     /* A checkpoint, purge or expiry may have become due. Any thread. */
     void (*wake_keeper)(void *store);
+    /* Appends cosignatures of the region's newest checkpoint. The keeper's thread. */
+    void (*cosign)(void *store, struct dom_region *region, struct dom_buffer *lines);
     void *store;
 };
 
@@ -60,6 +63,8 @@ void dom_region_suspect(struct dom_region *region);
 void dom_region_watch(struct dom_region *region);
 /* Whether the database's folder and the key file are there. Reads files. */
 void dom_region_watch_files(struct dom_region *region);
+/* This region as a witness of other logs; its name is "<audit_origin>/<region>/witness". */
+struct dom_witness *dom_region_witness(struct dom_region *region);
 
 /* ---- reading ---- */
 

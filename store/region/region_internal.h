@@ -88,6 +88,7 @@ struct dom_region {
     struct dom_db *db;
     struct dom_keyring *keys;
     struct dom_audit_log *log;
+    struct dom_witness witness;
 
     /* The queue; under `lock`. */
     pthread_mutex_t lock;

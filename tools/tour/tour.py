@@ -56,11 +56,13 @@ class Router:
             [self.domicile, "serve", "--config", self.config], stdout=subprocess.PIPE,
             stderr=self.log, env=self.environment
         )
-        self.address = self.metrics_port = None
+        self.address = self.metrics_port = self.witness_port = None
         for line in self.process.stdout:
             words = line.decode().split()
             if words[:3] == ["metrics", "on", "port"]:
                 self.metrics_port = int(words[3])
+            if words[:3] == ["witness", "on", "port"]:
+                self.witness_port = int(words[3])
             if words[:2] == ["listening", "on"]:
                 self.address = words[2]
                 break

@@ -37,11 +37,14 @@ static void try_request(struct dom_slice bytes)
     struct dom_tree_head last = {0};
     struct dom_witness_store store = {.load = load, .save = save, .impl = &last};
     struct dom_witness_answer answer;
+    struct dom_note_signer signer;
     struct dom_witness witness;
     struct dom_note_key key;
 
     DOM_ASSERT(dom_note_key_parse(&key, dom_slice_str(s_vkey), NULL) == DOM_OK);
-    DOM_ASSERT(dom_witness_init(&witness, DOM_SLICE_LIT("w"), s_seed, &store, NULL) == DOM_OK);
+    DOM_ASSERT(dom_note_signer_init(&signer, DOM_SLICE_LIT("w"), DOM_KEY_COSIGNATURE, s_seed,
+                                    NULL) == DOM_OK);
+    DOM_ASSERT(dom_witness_init(&witness, &signer, &store, NULL) == DOM_OK);
     enum dom_code rc = dom_witness_add_checkpoint(&witness, &key, 1, bytes, 1, &answer, NULL);
     DOM_ASSERT((rc == DOM_OK) == (answer.status == 200));
     DOM_ASSERT(answer.body.len > 0);

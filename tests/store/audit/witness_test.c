@@ -25,9 +25,12 @@ static const uint8_t s_seed[32] = {42};
 static void open_witness(struct world *w)
 {
     struct dom_witness_store store = dom_witness_store_files(w->dir);
+    struct dom_note_signer signer;
 
-    assert_int_equal(dom_witness_init(&w->witness, DOM_SLICE_LIT(NAME), s_seed, &store, NULL),
-                     DOM_OK);
+    assert_int_equal(
+        dom_note_signer_init(&signer, DOM_SLICE_LIT(NAME), DOM_KEY_COSIGNATURE, s_seed, NULL),
+        DOM_OK);
+    assert_int_equal(dom_witness_init(&w->witness, &signer, &store, NULL), DOM_OK);
 }
 
 static int setup(void **state)
@@ -143,6 +146,18 @@ static void transcripts_of_another_witness(void **state)
     }
     dom_note_key_cleanup(&key);
     json_decref(file);
+}
+
+static void a_logs_key_is_no_witness(void **state)
+{
+    struct world *w = *state;
+    struct dom_witness_store store = dom_witness_store_files(w->dir);
+    struct dom_note_signer signer;
+    struct dom_witness witness;
+
+    testing_signer(&signer, 1);
+    assert_int_equal(dom_witness_init(&witness, &signer, &store, &w->err), DOM_INVALID);
+    dom_witness_cleanup(&witness);
 }
 
 /* ---- growing -------------------------------------------------------------------------------- */
@@ -432,6 +447,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(transcripts_of_another_witness),
+        T(a_logs_key_is_no_witness),
         T(a_log_that_grows_is_cosigned),
         T(memory_outlives_the_process),
         T(forks_and_rewinds_are_refused),

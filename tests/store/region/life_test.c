@@ -130,7 +130,7 @@ static void damaged_key_files_are_refused(void **state)
     harness_shell(h, "sed '/^sign/d' good > keys/r0.key");
     harness_refuses(h, "r0", DOM_PARSE, "missing");
     harness_shell(h, "(cat good; echo 'other 1 AAAA') > keys/r0.key");
-    harness_refuses(h, "r0", DOM_PARSE, "r0.key:7:");
+    harness_refuses(h, "r0", DOM_PARSE, "r0.key:8:");
     harness_shell(h, "(cat good; sed -n 4p good) > keys/r0.key");
     harness_refuses(h, "r0", DOM_PARSE, "twice");
     harness_shell(h, "head -c 150 good > keys/r0.key");

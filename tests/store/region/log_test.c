@@ -11,6 +11,7 @@
 #include "store/audit/event.h"
 #include "store/audit/index.h"
 #include "store/audit/tiledir.h"
+#include "store/audit/witness.h"
 #include "store/region/db.h"
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -307,9 +308,108 @@ static void the_index_follows_what_is_published(void **state)
     assert_int_equal(result.num_files, 0);
 }
 
+/* ---- witnesses ------------------------------------------------------------------------------ */
+
+/* How many signature lines the newest checkpoint has, and that all of them verify. */
+static unsigned signatures_of(struct harness *h, dom_store_region region)
+{
+    struct dom_note_key keys[1 + HARNESS_REGIONS_MAX];
+    struct dom_note_verdict verdicts[1 + HARNESS_REGIONS_MAX];
+    struct dom_buffer bytes = {0};
+    struct dom_checkpoint checkpoint;
+    unsigned num = 0;
+    size_t num_keys = 1 + dom_store_num_regions(h->store);
+
+    assert_int_equal(
+        dom_note_key_parse(&keys[0], dom_slice_str(dom_store_log_vkey(h->store, region)), NULL),
+        DOM_OK);
+    for (size_t i = 1; i < num_keys; i++) {
+        keys[i] = dom_store_witness(h->store, (dom_store_region)(i - 1))->signer.key;
+    }
+    assert_int_equal(dom_store_log_checkpoint(h->store, region, &bytes, &h->err), DOM_OK);
+    assert_int_equal(dom_checkpoint_open(&checkpoint, dom_buffer_slice(&bytes), keys, num_keys,
+                                         verdicts, &h->err),
+                     DOM_OK);
+    for (size_t i = 0; i < num_keys; i++) {
+        num += verdicts[i].verified ? 1 : 0;
+    }
+    assert_false(verdicts[1 + region].verified); /* nobody is its own witness */
+    dom_note_key_cleanup(&keys[0]);
+    dom_buffer_cleanup(&bytes);
+    return num;
+}
+
+static void regions_cosign_each_other(void **state)
+{
+    struct harness *h = *state;
+    struct dom_store_stats stats = {0};
+
+    h->options.witness_regions = 2;
+    harness_open(h, 4);
+    for (int round = 0; round < 3; round++) {
+        harness_append(h, 40);
+        harness_settle(h);
+        assert_int_equal(signatures_of(h, 0), 3);
+    }
+    dom_store_stats(h->store, 0, &stats);
+    assert_true(stats.cosigned >= 6);
+    assert_int_equal(stats.witness_refused, 0);
+    assert_int_equal(stats.witness_failed, 0);
+}
+
+static void fewer_regions_are_fewer_witnesses(void **state)
+{
+    struct harness *h = *state;
+
+    h->options.witness_regions = DOM_WITNESS_REGIONS_MAX;
+    for (size_t count = 1; count <= 3; count++) {
+        harness_open(h, count);
+        harness_append(h, 3);
+        harness_settle(h);
+        assert_int_equal(signatures_of(h, 0), count);
+        harness_close(h);
+    }
+    h->options.witness_regions++;
+    assert_int_equal(dom_store_new(&h->store, &h->options, &h->err), DOM_INVALID);
+}
+
+/* A witness that has seen more of a log than there is now cosigns nothing, and says so (P5). */
+static void a_log_behind_its_witness_is_refused(void **state)
+{
+    struct harness *h = *state;
+    struct dom_store_stats stats = {0};
+
+    h->options.witness_regions = 1;
+    harness_open(h, 2);
+    harness_append(h, 5);
+    harness_settle(h);
+    harness_close(h);
+    harness_shell(h, "cp -r r0 early && cp keys/r0.checkpoint early.checkpoint");
+    harness_open(h, 2);
+    harness_append(h, 20);
+    harness_settle(h);
+    assert_int_equal(signatures_of(h, 0), 2);
+    harness_close(h);
+    harness_shell(h, "rm -r r0 && mv early r0 && mv early.checkpoint keys/r0.checkpoint");
+    harness_open(h, 2);
+    for (unsigned i = 0; i < 30; i++) { /* past the old size too: another history */
+        struct op_spec spec;
+        op_append(&spec, 0, "another history");
+        assert_int_equal(harness_run(h, &spec), DOM_OK);
+        harness_settle(h);
+        assert_int_equal(signatures_of(h, 0), 1);
+    }
+    dom_store_stats(h->store, 0, &stats);
+    assert_true(stats.witness_refused >= 30);
+    assert_int_equal(stats.cosigned, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(regions_cosign_each_other),
+        T(fewer_regions_are_fewer_witnesses),
+        T(a_log_behind_its_witness_is_refused),
         T(proofs_verify),
         T(published_files_have_the_signed_root),
         T(checkpoint_comes_in_time),
