@@ -76,7 +76,7 @@ def _(env):
     other = certificates.Pki(env.domicile, env.folder("other"))
     folder = other.issue("room-service", "eu-central-1")
     shutil.copy(os.path.join(env.pki.ca, "ca.pem"), os.path.join(folder, "bundle.pem"))
-    equal(node(env, folder, "GetRecord", READ).get("code"), "UNAVAILABLE", "another CA")
+    equal(node(env, folder, "GetRecord", READ).get("code"), "UNAUTHENTICATED", "another CA")
     equal(node(env, "room-service@eu-central-1", "GetRecord", READ,
                address="plain:" + env.main.address).get("code"), "UNAVAILABLE", "plain text")
 
