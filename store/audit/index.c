@@ -49,6 +49,7 @@ struct dom_index_builder {
     struct range times[DOM_INDEX_GROUP];
     struct range ids[DOM_INDEX_GROUP];
     uint16_t recent[DOM_EXPORT_KEY_COUNT]; /* value that was seen last; FREE: none */
+    struct dom_entry_shapes shapes;
     struct seen seen[DOM_EXPORT_KEY_COUNT][SEEN_WAYS];
     int64_t seen_version;
     uint16_t slots[SLOTS];
@@ -274,7 +275,7 @@ enum dom_code dom_index_builder_add(struct dom_index_builder *builder, struct do
             rc = DOM_FAIL(err, DOM_CORRUPT, "bundle has too few entries");
         }
         if (rc == DOM_OK) {
-            rc = dom_entry_scan(entry, &head, err);
+            rc = dom_entry_scan_like(&builder->shapes, entry, &head, err);
         }
         if (rc != DOM_OK) {
             return rc;

@@ -36,6 +36,7 @@ struct verifier {
     struct mark cosigned;
     bool newest_met; /* the newest checkpoint has its quorum */
     int64_t latest_ms;
+    struct dom_entry_shapes shapes;
 };
 
 static void finding(struct verifier *v, uint64_t index, const char *path, const char *fmt, ...)
@@ -155,7 +156,7 @@ static bool check_entry(struct verifier *v, uint64_t index, const char *path,
         finding(v, index, path, "entry is over %u bytes", DOM_ENTRY_BYTES_MAX);
         return false;
     }
-    if (dom_entry_scan(entry, &head, &err) != DOM_OK) {
+    if (dom_entry_scan_like(&v->shapes, entry, &head, &err) != DOM_OK) {
         finding(v, index, path, "%s", err.message);
         return false;
     }

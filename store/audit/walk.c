@@ -3,22 +3,31 @@
 #include "store/audit/bundle.h"
 #include "store/audit/index.h"
 
-static enum dom_code each_in_bundle(const struct dom_tiledir *tiledir, uint64_t n,
-                                    const struct dom_export_filter *filter,
-                                    struct dom_buffer *bundle, dom_log_each_fn *each, void *arg,
-                                    struct dom_error *err)
+/* Bundles of one group, and what is to be told of them. */
+struct group_walk {
+    const struct dom_log_walk *walk;
+    struct dom_buffer bundle;
+    struct dom_log_walk_stats stats;
+    struct dom_entry_shapes shapes;
+    uint64_t end; /* first index not wanted */
+    bool ask;     /* the index */
+};
+
+static enum dom_code each_in_bundle(struct group_walk *g, uint64_t n, dom_log_each_fn *each,
+                                    void *arg, struct dom_error *err)
 {
+    const struct dom_log_walk *walk = g->walk;
     struct dom_bundle_iter iter;
     struct dom_entry_head head;
     struct dom_slice entry;
     unsigned count = 0;
     bool done = false;
 
-    enum dom_code rc = dom_tiledir_read_bundle(tiledir, n, bundle, &count, NULL, err);
+    enum dom_code rc = dom_tiledir_read_bundle(walk->tiledir, n, &g->bundle, &count, NULL, err);
     if (rc != DOM_OK) {
         return rc;
     }
-    dom_bundle_iter_init(&iter, dom_buffer_slice(bundle));
+    dom_bundle_iter_init(&iter, dom_buffer_slice(&g->bundle));
     while (iter.position < count) {
         uint64_t index = n * DOM_TILE_WIDTH + iter.position;
         rc = dom_bundle_next(&iter, &entry, &done, err);
@@ -27,12 +36,12 @@ static enum dom_code each_in_bundle(const struct dom_tiledir *tiledir, uint64_t 
                           (unsigned long long)n);
         }
         if (rc == DOM_OK) {
-            rc = dom_entry_scan(entry, &head, err);
+            rc = dom_entry_scan_like(&g->shapes, entry, &head, err);
         }
         if (rc != DOM_OK) {
             return dom_error_prefix(err, "index %llu", (unsigned long long)index);
         }
-        if (dom_export_filter_match(filter, index, &head)) {
+        if (dom_export_filter_match(walk->filter, index, &head)) {
             rc = each(arg, index, entry, &head, err);
             if (rc != DOM_OK) {
                 return rc;
@@ -41,15 +50,6 @@ static enum dom_code each_in_bundle(const struct dom_tiledir *tiledir, uint64_t 
     }
     return DOM_OK;
 }
-
-/* Bundles of one group, and what is to be told of them. */
-struct group_walk {
-    const struct dom_log_walk *walk;
-    struct dom_buffer bundle;
-    struct dom_log_walk_stats stats;
-    uint64_t end; /* first index not wanted */
-    bool ask;     /* the index */
-};
 
 static void tell_progress(const struct group_walk *g, uint64_t n)
 {
@@ -85,8 +85,7 @@ static enum dom_code walk_group(struct group_walk *g, uint64_t group, dom_log_ea
             g->stats.bundles_skipped++;
             continue;
         }
-        enum dom_code rc =
-            each_in_bundle(walk->tiledir, n, walk->filter, &g->bundle, each, arg, err);
+        enum dom_code rc = each_in_bundle(g, n, each, arg, err);
         g->stats.bundles_read++;
         if (rc != DOM_OK) {
             return rc;

@@ -424,6 +424,84 @@ static void uuids_have_one_spelling(void **state)
     assert_false(dom_audit_uuid_parse(DOM_SLICE_LIT("017f22e2-79b0-7fff-bfff-ffffffffffgg"), uuid));
 }
 
+/* Every byte of an entry changed, after its likes were seen: the quick scan says what the full one
+ * says, in the same words. */
+static void a_scan_by_likeness_says_the_same(void **state)
+{
+    struct dom_entry_shapes *shapes = calloc(1, sizeof(*shapes));
+    struct dom_buffer entry = {0};
+    struct dom_audit_event event;
+    struct dom_entry_head full;
+    struct dom_entry_head like;
+    struct dom_error full_err;
+    struct dom_error like_err;
+    uint64_t accepted = 0;
+
+    (void)state;
+    assert_non_null(shapes);
+    for (uint64_t i = 0; i < 60; i++) {
+        testing_varied_event(&event, i);
+        dom_buffer_clear(&entry);
+        assert_int_equal(dom_audit_event_encode(&event, &entry, NULL), DOM_OK);
+        struct dom_slice bytes = dom_buffer_slice(&entry);
+        for (unsigned pass = 0; pass < 2; pass++) {
+            assert_int_equal(dom_entry_scan(bytes, &full, NULL), DOM_OK);
+            assert_int_equal(dom_entry_scan_like(shapes, bytes, &like, NULL), DOM_OK);
+            assert_memory_equal(&full, &like, sizeof(full));
+        }
+        for (size_t at = 0; i < 12 && at < entry.len; at++) {
+            static const uint8_t s_bytes[] = "\"\\,:{}[]0-9a\x80\x1F";
+            uint8_t kept = entry.data[at];
+            entry.data[at] = s_bytes[(at + i) % (sizeof(s_bytes) - 1)];
+            enum dom_code want = dom_entry_scan(bytes, &full, &full_err);
+            assert_int_equal(dom_entry_scan_like(shapes, bytes, &like, &like_err), want);
+            if (want == DOM_OK) {
+                assert_memory_equal(&full, &like, sizeof(full));
+                accepted++;
+            } else {
+                assert_string_equal(full_err.message, like_err.message);
+            }
+            entry.data[at] = kept;
+        }
+        for (size_t len = 0; i < 4 && len < entry.len; len++) {
+            assert_int_equal(dom_entry_scan_like(shapes, dom_slice_of(entry.data, len), &like, NULL),
+                             DOM_PARSE);
+        }
+    }
+    assert_true(accepted > 100);
+    assert_int_equal(dom_entry_scan_like(shapes, DOM_SLICE_LIT(""), &like, NULL), DOM_PARSE);
+    dom_buffer_cleanup(&entry);
+    free(shapes);
+}
+
+/* P12: a shape with as many values as it may have is kept, one more is scanned in full. */
+static void a_shape_has_a_limit(void **state)
+{
+    struct dom_entry_shapes *shapes = calloc(1, sizeof(*shapes));
+    struct dom_buffer entry = {0};
+    struct dom_entry_head head;
+
+    (void)state;
+    assert_non_null(shapes);
+    for (unsigned extra = 0; extra < 2; extra++) {
+        dom_buffer_clear(&entry);
+        dom_buffer_append_str(&entry, "{\"a\":[0");
+        for (unsigned i = 2; i < DOM_SHAPE_VALUES_MAX + extra; i++) {
+            dom_buffer_append_str(&entry, ",7");
+        }
+        dom_buffer_append_str(&entry, "],\"time\":5}");
+        memset(shapes, 0, sizeof(*shapes));
+        for (unsigned i = 0; i < 3; i++) {
+            assert_int_equal(
+                dom_entry_scan_like(shapes, dom_buffer_slice(&entry), &head, NULL), DOM_OK);
+            assert_int_equal(head.time_ms, 5);
+        }
+        assert_int_equal(shapes->hits, extra == 0 ? 2 : 0);
+    }
+    dom_buffer_cleanup(&entry);
+    free(shapes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +517,8 @@ int main(void)
         cmocka_unit_test(every_cut_of_an_entry_is_refused),
         cmocka_unit_test(scan_finds_what_filters_ask),
         cmocka_unit_test(uuids_have_one_spelling),
+        cmocka_unit_test(a_scan_by_likeness_says_the_same),
+        cmocka_unit_test(a_shape_has_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
