@@ -29,6 +29,7 @@ static const char s_help[] =
     "    domicile policy impact NEW --data DIR [--date DATE] [--format text|json]\n"
     "    domicile policy fmt FILE... [--check|--diff|--write]\n"
     "    domicile policy docs FILE [--date DATE] [--format md|html]\n"
+    "    domicile policy lsp\n"
     "\n"
     "DESCRIPTION\n"
     "    check    reads the file as the router would and prints every finding with its place.\n"
@@ -39,6 +40,7 @@ static const char s_help[] =
     "    impact   says what a new policy would change for real traffic and stored records.\n"
     "    fmt      lays files out in one way, keeping every comment.\n"
     "    docs     prints a policy as tables for people.\n"
+    "    lsp      serves policy files to an editor: findings, hover, go to definition.\n"
     "\n"
     "    domicile policy VERB --help tells more. The language is described in docs/POLICY.md.\n"
     "\n"
@@ -361,10 +363,11 @@ int dom_policy_command(int argc, char **argv)
         {"fmt", dom_policy_fmt_verb},
         {"docs", dom_policy_docs_verb},
         {"impact", dom_policy_impact_verb},
+        {"lsp", dom_policy_lsp_verb},
     };
 
     if (argc < 2) {
-        return dom_policy_usage("needs a verb: check, explain, test, where, diff, impact, fmt or docs", "");
+        return dom_policy_usage("needs a verb: check, explain, test, where, diff, impact, fmt, docs or lsp", "");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         (void)fputs(s_help, stdout);

@@ -14,6 +14,7 @@ int dom_policy_fmt_verb(int argc, char **argv);
 int dom_policy_docs_verb(int argc, char **argv);
 int dom_policy_explain_verb(int argc, char **argv);
 int dom_policy_impact_verb(int argc, char **argv);
+int dom_policy_lsp_verb(int argc, char **argv);
 
 /* Prints "domicile policy: MESSAGE WHAT" to stderr; returns the exit code for wrong usage. */
 int dom_policy_usage(const char *message, const char *what);
