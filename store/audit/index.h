@@ -36,7 +36,7 @@ struct dom_index_mask {
 };
 static inline bool dom_index_mask_has(const struct dom_index_mask *mask, unsigned i)
 {
-    return (mask->bits[i / 8] >> (i % 8) & 1U) != 0;
+    return (((unsigned)mask->bits[i / 8] >> (i % 8)) & 1U) != 0;
 }
 
 /* ---- one group in memory ------------------------------------------------------------------- */
