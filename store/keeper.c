@@ -178,6 +178,8 @@ void dom_store_stop_keeper(struct dom_store *store)
     if (store->keeper_started) {
         DOM_ASSERT(pthread_join(store->keeper, NULL) == 0);
     }
+    dom_fsck_stop(store->fsck);
+    store->fsck = NULL;
     dom_outside_stop(store->outside);
     store->outside = NULL;
     store->purger_started = false;

@@ -155,6 +155,9 @@ enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_op
         rc = dom_store_start_keeper(store, err);
     }
     if (rc == DOM_OK) {
+        rc = dom_fsck_start(&store->fsck, store, err);
+    }
+    if (rc == DOM_OK) {
         rc = dom_store_start_watch(store, err);
     }
     if (rc != DOM_OK) {
@@ -289,7 +292,14 @@ uint64_t dom_store_staleness_ms(const struct dom_store *store, dom_store_region 
 void dom_store_stats(const struct dom_store *store, dom_store_region region,
                      struct dom_store_stats *out)
 {
+    const struct dom_fsck_state *fsck = &store->fsck_states[region];
+
     dom_region_stats(dom_store_at(store, region), out);
+    out->fsck_runs = atomic_load(&fsck->runs);
+    out->fsck_findings = atomic_load(&fsck->findings);
+    out->fsck_bytes = atomic_load(&fsck->bytes);
+    out->fsck_sound_s = atomic_load(&fsck->sound_s);
+    out->fsck_damaged = atomic_load(&fsck->damaged) ? 1 : 0;
 }
 
 const char *dom_store_closed_word(unsigned bit)

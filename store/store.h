@@ -82,6 +82,9 @@ struct dom_store_options {
                                     * from a thread of their own; NULL: none */
     const char *witness_ca;        /* whom to believe over HTTPS (PEM); NULL: the system's */
     uint64_t witness_timeout_ms;   /* of one question; 0: 2,000 */
+    uint64_t fsck_interval_ms;     /* each region's log and database are read whole and checked,
+                                    * then again after this; 0: never */
+    uint64_t fsck_rate;            /* bytes per second that this may read; 0: 4 MiB */
     bool test_plain;               /* TEST ONLY: no encryption, no blind keys: the key is kind, 0,
                                     * id. The caller makes sure that only loopback is served. */
     const struct dom_clock *clock; /* NULL: the system's */
@@ -97,6 +100,9 @@ struct dom_store_options {
      * refused with AUDIT_UNAVAILABLE at once) and when it opens again, in that order. Any thread of
      * the store; must not block. */
     void (*audit_state)(void *context, dom_store_region region, bool writable);
+    /* Told when the scheduled check of a region finds damage, and when that has gone. May be NULL.
+     * The check's thread. */
+    void (*fsck_state)(void *context, dom_store_region region, bool sound);
     void *context;
 };
 
@@ -279,6 +285,11 @@ struct dom_store_stats {
     uint64_t lost;             /* entries that were acknowledged and are not there; 0 */
     uint64_t unanswered;       /* entries that a failed write left in the log */
     uint64_t closed;           /* why the log is closed: a bit for each reason; 0: it is open */
+    uint64_t fsck_runs;        /* whole checks */
+    uint64_t fsck_findings;    /* of them that found damage */
+    uint64_t fsck_bytes;       /* read by them */
+    uint64_t fsck_sound_s;     /* when nothing was wrong last, seconds since 1970; 0: never yet */
+    uint64_t fsck_damaged;     /* 1: the last one found damage */
     uint64_t cosigned;         /* cosignatures that witnesses gave to this log */
     uint64_t witness_failed;   /* witnesses that gave no answer or an unusable one */
     uint64_t witness_refused;  /* witnesses that know another history of this log */

@@ -8,6 +8,15 @@
 #include "store/region/region.h"
 #include "store/replica/replicator.h"
 
+/* What the scheduled check has found of one region. Written by its thread. */
+struct dom_fsck_state {
+    _Atomic uint64_t runs;
+    _Atomic uint64_t findings;
+    _Atomic uint64_t bytes;
+    _Atomic uint64_t sound_s; /* when nothing was wrong last, seconds since 1970; 0: never yet */
+    _Atomic bool damaged;
+};
+
 struct dom_store {
     struct dom_region_host host; /* regions are in its array, in the order of opening */
     int lock_fd;
@@ -38,6 +47,10 @@ struct dom_store {
     bool look_started;
     pthread_t watch;
     pthread_t look;
+
+    struct dom_fsck *fsck; /* NULL: none is wanted */
+    struct dom_fsck_state fsck_states[DOM_REGIONS_MAX];
+
     struct dom_outside *outside;                     /* witnesses elsewhere; NULL: none */
     uint64_t witness_generation[DOM_REGIONS_MAX];    /* keeper's: regions when the policy was written */
     bool witness_down[DOM_REGIONS_MAX][DOM_WITNESS_REGIONS_MAX]; /* keeper's */
@@ -60,6 +73,11 @@ void dom_store_wake_keeper(void *store);
 bool dom_store_pause_until(struct dom_store *store, bool *wokenp, uint64_t until);
 bool dom_store_is_stopping(struct dom_store *store);
 uint64_t dom_store_now_us(void);
+/* fsck.c: nothing, and NULL, without options.fsck_interval_ms. Errors: RESOURCE. */
+enum dom_code dom_fsck_start(struct dom_fsck **fsckp, struct dom_store *store,
+                             struct dom_error *err) DOM_MUST_USE;
+/* The store must be stopping. */
+void dom_fsck_stop(struct dom_fsck *fsck);
 /* cosign.c */
 void dom_store_cosign(void *store, struct dom_region *region, struct dom_buffer *lines);
 

@@ -105,6 +105,7 @@ static const char s_help_options[] =
     "    --format F       export: jsonl, csv, ocsf, ecs, cef, cloudevents. report: md, html, csv.\n"
     "                     Others: text or json.\n"
     "    -n N             how many entries; tail: 10, query: all.\n"
+    "    --rate BYTES     fsck, verify: bytes per second to read at most.\n"
     "    --listen A:P     watch: where; 127.0.0.1:7480.\n"
     "    --state DIR      watch: where it remembers the last checkpoints; never to be set back.\n"
     "    --name NAME      witness-key: the key's name, such as witness.example.com.\n"
@@ -259,6 +260,7 @@ enum option_id {
     OPT_NEW,
     OPT_POLICY,
     OPT_LISTEN,
+    OPT_RATE,
     OPT_STATE,
     OPT_NAME,
     OPT_RESUME_AFTER,
@@ -290,6 +292,7 @@ static const struct option s_options[] = {
     {"new", required_argument, NULL, OPT_NEW},
     {"policy", required_argument, NULL, OPT_POLICY},
     {"listen", required_argument, NULL, OPT_LISTEN},
+    {"rate", required_argument, NULL, OPT_RATE},
     {"state", required_argument, NULL, OPT_STATE},
     {"name", required_argument, NULL, OPT_NAME},
     {"resume-after", required_argument, NULL, OPT_RESUME_AFTER},
@@ -409,6 +412,8 @@ static enum dom_code take_option(struct dom_audit_args *args, int option, const 
             rc = take_number("--max-gap", value, &number, err);
             args->max_gap_ms = (int64_t)number;
             return rc;
+        case OPT_RATE:
+            return take_number("--rate", value, &args->rate, err);
         case OPT_RESUME_AFTER:
             args->has_resume = true;
             return take_number("--resume-after", value, &args->resume_after, err);
@@ -436,6 +441,7 @@ static const struct verb {
     bool wants_key; /* or a log to take it from */
 } s_verbs[] = {
     {"verify", dom_audit_verify, NULL, TEXT_OR_JSON, 1, 1, false},
+    {"fsck", dom_audit_verify, NULL, TEXT_OR_JSON, 1, 1, false},
     {"export", dom_audit_export, NULL, "jsonl, csv, ocsf, ecs, cef, cloudevents", 1, 1, false},
     {"check-export", dom_audit_check_export, "an export's file", TEXT_OR_JSON, 0, 0, true},
     {"report", dom_audit_report, "a report's name", "md, html, csv", 1, DOM_AUDIT_LOGS_MAX, false},
@@ -490,7 +496,7 @@ static const char *find_misuse(const struct dom_audit_args *args)
         return "--old is wanted";
     }
     bool is_watch = strcmp(args->verb, "watch") == 0;
-    if (args->policy != NULL && !is_watch && strcmp(args->verb, "verify") != 0 &&
+    if (args->policy != NULL && !is_watch && strcmp(args->verb, "verify") != 0 && strcmp(args->verb, "fsck") != 0 &&
         strcmp(args->verb, "check-proof") != 0) {
         return "--policy goes with verify, check-proof and watch";
     }

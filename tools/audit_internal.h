@@ -47,6 +47,7 @@ struct dom_audit_args {
     size_t num_keys;
     const char *policy;        /* --policy */
     const char *listen;        /* --listen */
+    uint64_t rate;             /* --rate, bytes per second; 0: as fast as it goes */
     const char *state;         /* --state */
     const char *name;          /* --name */
     struct dom_quorum *quorum; /* what it says; NULL: none given */

@@ -2,7 +2,9 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <time.h>
 
+#include "base/clock.h"
 #include "base/encode.h"
 #include "base/file.h"
 #include "store/audit/index.h"
@@ -144,9 +146,34 @@ static enum dom_code check_index(const struct dom_audit_args *args, uint64_t siz
     return rc;
 }
 
+/* Sleeps until the bytes so far may have been read. */
+struct slow {
+    uint64_t rate;
+    uint64_t begin_us;
+    uint64_t bytes;
+};
+
+static bool spend(void *context, size_t bytes)
+{
+    struct slow *slow = context;
+
+    slow->bytes += bytes;
+    uint64_t due = dom_pace_due_us(slow->begin_us, slow->bytes, slow->rate);
+    uint64_t now = dom_clock_monotonic_us(dom_clock_system());
+    if (due > now) {
+        struct timespec pause = {.tv_sec = (time_t)((due - now) / 1000000),
+                                 .tv_nsec = (long)((due - now) % 1000000) * 1000};
+        (void)nanosleep(&pause, NULL);
+    }
+    return true;
+}
+
 int dom_audit_verify(struct dom_audit_args *args)
 {
     struct dom_audit_progress progress;
+    struct slow slow = {.rate = args->rate,
+                        .begin_us = dom_clock_monotonic_us(dom_clock_system())};
+    struct dom_pace pace = {.spend = args->rate == 0 ? NULL : spend, .context = &slow};
     struct dom_verify_result result;
     struct dom_buffer old = {0};
     struct dom_buffer cosigned = {0};
@@ -179,6 +206,7 @@ int dom_audit_verify(struct dom_audit_args *args)
                                          .quorum = args->quorum,
                                          .cosigned = dom_buffer_slice(&cosigned),
                                          .skew_ms = args->skew_ms,
+                                         .pace = &pace,
                                          .progress = dom_audit_progress_show,
                                          .progress_arg = &progress};
     rc = dom_log_verify(&options, &result, &err);

@@ -25,6 +25,7 @@ struct key {
 };
 
 #define KEYS_MAX 64U /* with the end of the table */
+#define FSCK_INTERVAL_MS  86400000U
 #define WITNESS_REGIONS 2U /* other regions that cosign each log, when not set */
 #define CONNECTION_AGE_MS 3600000U /* over mTLS, when not set */
 
@@ -56,6 +57,8 @@ static void list_keys(struct key keys[KEYS_MAX], struct dom_config *c, struct co
         {"store.block_cache_mib", KEY_COUNT, &r->block_cache_bytes, 1, 65536, 1U << 20, NULL},
         {"store.write_buffer_mib", KEY_COUNT, &r->write_buffer_bytes, 1, 1024, 1U << 20, NULL},
         {"store.purge_ms", KEY_COUNT, &r->purge_ms, 100, 3600000, 1, NULL},
+        {"audit.fsck_interval_s", KEY_COUNT, &r->fsck_interval_ms, 0, 31536000, 1000, NULL},
+        {"audit.fsck_kib_per_s", KEY_COUNT, &r->fsck_rate, 16, 16777216, 1024, NULL},
         {"witness.regions", KEY_COUNT, &counts->witness_regions, 0, DOM_WITNESS_REGIONS_MAX, 1,
          NULL},
         {"witness.policy", KEY_PATH, c->witness_policy, 0, 0, 0, NULL},
@@ -426,6 +429,7 @@ enum dom_code dom_config_load(struct dom_config *config, const char *path, struc
     (void)snprintf(config->origin, sizeof(config->origin), "audit.domicile.invalid");
     (void)snprintf(config->log, sizeof(config->log), "info");
     (void)gethostname(config->instance, sizeof(config->instance) - 1);
+    config->router.fsck_interval_ms = FSCK_INTERVAL_MS;
     list_keys(keys, config, &counts);
     enum dom_code rc = take_file(keys, path, err);
     if (rc == DOM_OK) {

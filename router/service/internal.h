@@ -84,6 +84,7 @@ struct dom_router {
     atomic_uint_fast64_t claims_differing;      /* written by the I/O thread only */
 
     struct dom_metrics *metrics; /* NULL: none asked for */
+    atomic_int damaged; /* regions whose last scheduled check found damage */
     struct dom_router_witness *witness; /* NULL: none asked for */
     struct dom_worker worker;   /* scans and other long reads, policy reloads */
 };

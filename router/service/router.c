@@ -8,6 +8,7 @@
 #include "router/service/internal.h"
 
 #define CROSS_BORDER_HEALTH "domicile.v1.RecordService/cross-border"
+#define FSCK_HEALTH         "domicile.v1.AuditService/fsck"
 
 static const struct dom_rpc_method s_methods[] = {
     {"/domicile.v1.RecordService/GetRecord", DOM_RPC_UNARY, 64, true, dom_handle_get},
@@ -130,6 +131,7 @@ static void on_state(struct dom_rpc_work *work)
     }
     dom_rpc_server_set_health(router->server, CROSS_BORDER_HEALTH,
                               atomic_load(&router->closed_logs) == 0);
+    dom_rpc_server_set_health(router->server, FSCK_HEALTH, atomic_load(&router->damaged) == 0);
     dom_router_announce_again(router);
 }
 
@@ -160,6 +162,17 @@ static void audit_state(void *context, dom_store_region region, bool open)
     }
 }
 
+static void fsck_state(void *context, dom_store_region region, bool sound)
+{
+    struct dom_router *router = context;
+
+    (void)region;
+    (void)atomic_fetch_add(&router->damaged, sound ? -1 : 1);
+    if (router->server != NULL) {
+        post_state(router);
+    }
+}
+
 /* ---- life ---- */
 
 static enum dom_code open_store(struct dom_router *router, struct dom_error *err)
@@ -175,6 +188,9 @@ static enum dom_code open_store(struct dom_router *router, struct dom_error *err
         .checkpoint_ms = options->checkpoint_ms,
         .wait_ms = options->audit_wait_ms,
         .purge_ms = options->purge_ms,
+        .fsck_interval_ms = options->fsck_interval_ms,
+        .fsck_rate = options->fsck_rate,
+        .fsck_state = fsck_state,
         .witness_regions = options->witness_regions,
         .witness_policy = options->witness_policy,
         .witness_ca = options->witness_ca,

@@ -44,6 +44,8 @@ struct dom_router_options {
     uint64_t purge_ms;
     uint64_t block_cache_bytes;
     uint64_t write_buffer_bytes;
+    uint64_t fsck_interval_ms;    /* as in struct dom_store_options, with the next; 0: never */
+    uint64_t fsck_rate;
     unsigned witness_regions;     /* as in struct dom_store_options, with the next three */
     const char *witness_policy;
     const char *witness_ca;

@@ -34,6 +34,7 @@ struct verifier {
     struct dom_buffer tile;
     struct mark old;
     struct mark cosigned;
+    bool stopped;    /* the pace said so */
     bool newest_met; /* the newest checkpoint has its quorum */
     int64_t latest_ms;
     struct dom_entry_shapes shapes;
@@ -66,6 +67,11 @@ static struct dom_tile tile_at(const struct verifier *v, int level, uint64_t n)
     return tile;
 }
 
+static void spend(struct verifier *v, size_t bytes)
+{
+    v->stopped = v->stopped || !dom_pace_spend(v->options->pace, bytes);
+}
+
 /* ---- tiles ---------------------------------------------------------------------------------- */
 
 /* Compares a tile's file with what the entries give. `good` (may be NULL) loses its mark at each
@@ -84,6 +90,7 @@ static void compare_tile(struct verifier *v, int level, uint64_t n, const struct
         finding(v, n * DOM_TILE_WIDTH * span, path, "tile: %s", err.message);
         return;
     }
+    spend(v, v->tile.len);
     if (memcmp(v->tile.data, want, count * sizeof(*want)) == 0) {
         v->result->num_tiles_good++;
         return;
@@ -195,6 +202,7 @@ static unsigned read_bundle(struct verifier *v, uint64_t n, struct dom_hash *lea
         finding(v, n * DOM_TILE_WIDTH, path, "bundle: %s", err.message);
         return 0;
     }
+    spend(v, v->bundle.len);
     dom_bundle_iter_init(&iter, dom_buffer_slice(&v->bundle));
     while (iter.position < count) {
         uint64_t index = n * DOM_TILE_WIDTH + iter.position;
@@ -404,7 +412,7 @@ static void verify_files(struct verifier *v)
 {
     struct dom_verify_result *r = v->result;
 
-    for (uint64_t n = 0; n < r->num_bundles; n++) {
+    for (uint64_t n = 0; n < r->num_bundles && !v->stopped; n++) {
         if (!verify_bundle(v, n)) {
             finding(v, n * DOM_TILE_WIDTH, "tile/0", "neither entries nor hashes can be read");
             return;
@@ -449,7 +457,9 @@ static enum dom_code verify_all(struct verifier *v, struct dom_error *err)
         r->files_beyond = has_files_beyond(v);
         verify_files(v);
         check_quorum(v);
-        if (r->num_findings > 0) {
+        if (v->stopped) {
+            rc = DOM_FAIL(err, DOM_CANCELLED, "stopped");
+        } else if (r->num_findings > 0) {
             rc = r->bad_index == DOM_VERIFY_NO_INDEX
                      ? DOM_FAIL(err, DOM_TAMPERED, "%s: %s", r->bad_path, r->why)
                      : DOM_FAIL(err, DOM_TAMPERED, "index %llu in %s: %s",

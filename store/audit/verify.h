@@ -10,6 +10,7 @@
 #define DOM_STORE_AUDIT_VERIFY_H
 
 #include "base/error.h"
+#include "base/pace.h"
 #include "base/note/note.h"
 #include "store/audit/checkpoint.h"
 #include "store/audit/quorum.h"
@@ -29,6 +30,7 @@ struct dom_verify_options {
                                 * empty: none. It may meet the quorum where the newest does not */
     int64_t skew_ms;           /* how far times may go backwards unreported */
     bool opaque_entries;       /* entries are not our JSON: only hash them */
+    const struct dom_pace *pace;     /* asked after each file; NULL: as fast as it goes */
     void (*progress)(void *arg, uint64_t done, uint64_t total); /* per bundle; may be NULL */
     void *progress_arg;
 };
@@ -59,7 +61,8 @@ struct dom_verify_result {
 };
 
 /* DOM_OK: the log is sound. TAMPERED: it is not, *result says where first; err has the same in
- * words. Errors: INVALID (folder's path), IO (no checkpoint can be read), RESOURCE. */
+ * words. Errors: INVALID (folder's path), IO (no checkpoint can be read), RESOURCE,
+ * CANCELLED (the pace said stop; nothing is known then). */
 enum dom_code dom_log_verify(const struct dom_verify_options *options,
                              struct dom_verify_result *result, struct dom_error *err) DOM_MUST_USE;
 

@@ -164,6 +164,14 @@ enum dom_code dom_region_open_identity(struct dom_region *region, struct dom_row
 enum dom_code dom_region_outbox_trim(struct dom_region *region, uint64_t seq,
                                      struct dom_error *err) DOM_MUST_USE;
 
+struct dom_audit_detail;
+/* Puts a control entry into the log and waits until it is durable. An entry of type purge says that
+ * nothing is left to purge. Not on the commit thread. Errors: AUDIT_UNAVAILABLE, UNAVAILABLE
+ * (stopping), RESOURCE, TOO_LARGE. */
+enum dom_code dom_region_append_control(struct dom_region *region, int type,
+                                        const struct dom_audit_detail *details, size_t num_details,
+                                        struct dom_error *err) DOM_MUST_USE;
+
 /* ---- keeping (the keeper's thread) ---- */
 
 /* Monotonic microseconds (system clock); UINT64_MAX: nothing to purge. */

@@ -144,6 +144,7 @@ struct dom_region {
     _Atomic uint64_t num_bytes;
 };
 
+struct dom_audit_detail;
 /* files.c */
 enum dom_code dom_region_prepare_files(struct dom_region *region, char *db_path,
                                        size_t db_path_size, struct dom_error *err) DOM_MUST_USE;
@@ -151,11 +152,6 @@ enum dom_code dom_region_check_meta(struct dom_region *region, struct dom_error 
 enum dom_code dom_region_load_peers(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 enum dom_code dom_region_load_outbox(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 enum dom_code dom_region_start_log(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
-/* Puts a control entry into the log and waits until it is durable. Not on the commit thread. */
-struct dom_audit_detail;
-enum dom_code dom_region_append_control(struct dom_region *region, int type,
-                                        const struct dom_audit_detail *details, size_t num_details,
-                                        struct dom_error *err) DOM_MUST_USE;
 /* Takes the purge mark away, without an entry, and waits likewise. */
 enum dom_code dom_region_clear_purge(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 

@@ -230,7 +230,7 @@ def _(env):
 # ---- health and metrics ----
 
 HEALTH = ("", "domicile.v1.RecordService", "domicile.v1.RecordService/cross-border",
-          "domicile.v1.PolicyService", "domicile.v1.AuditService")
+          "domicile.v1.PolicyService", "domicile.v1.AuditService", "domicile.v1.AuditService/fsck")
 
 
 @suite.check("health: Check says SERVING for every name, NOT_FOUND for others, without an identity")
