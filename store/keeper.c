@@ -202,6 +202,9 @@ void dom_store_wake_keeper(void *context)
 
 static bool settled(struct dom_store *store)
 {
+    if (!dom_placer_idle(&store->placer)) {
+        return false;
+    }
     for (size_t i = 0; i < num_regions(store); i++) {
         struct dom_region *region = region_at(store, i);
         struct dom_replicator *replicator = atomic_load(&store->replicators[i]);

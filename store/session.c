@@ -47,6 +47,7 @@ enum dom_code dom_store_locate(struct dom_store_session *session, dom_store_regi
 {
     size_t count = dom_store_num_regions(session->store);
     struct dom_region_peek peek;
+    bool moving = false;
 
     *homep = DOM_STORE_NO_REGION;
     for (size_t i = 0; i <= count; i++) {
@@ -62,8 +63,10 @@ enum dom_code dom_store_locate(struct dom_store_session *session, dom_store_regi
             *homep = at;
             return DOM_OK;
         }
+        moving = moving || peek.moving;
     }
-    return DOM_NOT_FOUND;
+    return moving ? DOM_FAIL(err, DOM_UNAVAILABLE, "the record is on its way to another home region")
+                  : DOM_NOT_FOUND;
 }
 
 enum dom_code dom_store_limit_seen(struct dom_store_session *session, dom_store_region region,

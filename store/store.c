@@ -110,6 +110,10 @@ static void fill_host(struct dom_store *store, const struct dom_store_options *o
     if (host->options.clock == NULL) {
         host->options.clock = dom_clock_system();
     }
+    if (host->options.place_per_s == 0) {
+        host->options.place_per_s = DOM_PLACE_PER_S;
+    }
+    atomic_init(&host->placement_epoch, 1);
     host->claims = dom_claims_new();
     host->committed = committed;
     host->wake_keeper = dom_store_wake_keeper;
@@ -160,6 +164,9 @@ enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_op
     if (rc == DOM_OK) {
         rc = dom_store_start_watch(store, err);
     }
+    if (rc == DOM_OK) {
+        rc = dom_placer_start(&store->placer, &store->host, store->replicators, err);
+    }
     if (rc != DOM_OK) {
         dom_store_destroy(store);
         return rc;
@@ -176,6 +183,7 @@ void dom_store_destroy(struct dom_store *store)
     size_t count = atomic_load(&store->host.num_regions);
     dom_store_stop_watch(store);
     dom_store_stop_keeper(store);
+    dom_placer_stop(&store->placer);
     /* Commit threads first: they give the replicators' jobs back, which the replicators await. */
     for (size_t i = 0; i < count; i++) {
         dom_region_stop(atomic_load(&store->host.regions[i]));
@@ -187,6 +195,7 @@ void dom_store_destroy(struct dom_store *store)
         dom_replicator_destroy(atomic_load(&store->replicators[i]));
         dom_region_close(atomic_load(&store->host.regions[i]));
     }
+    dom_placer_cleanup(&store->placer);
     dom_db_env_destroy(store->host.env);
     dom_claims_destroy(store->host.claims);
     if (store->lock_fd >= 0) {
@@ -229,6 +238,7 @@ static enum dom_code add_region(struct dom_store *store, dom_store_region *regio
         dom_replicator_notify(atomic_load(&store->replicators[i]), NULL);
     }
     dom_store_wake_keeper(store);
+    dom_placer_poke(&store->placer);
     *regionp = (dom_store_region)count;
     return DOM_OK;
 }
@@ -305,6 +315,52 @@ void dom_store_stats(const struct dom_store *store, dom_store_region region,
 const char *dom_store_closed_word(unsigned bit)
 {
     return bit < DOM_GATE_REASON_COUNT ? dom_gate_word((enum dom_gate_reason)bit) : NULL;
+}
+
+/* ---- placement ---------------------------------------------------------------------------- */
+
+uint64_t dom_store_placement_epoch(const struct dom_store *store)
+{
+    return atomic_load(&store->host.placement_epoch);
+}
+
+void dom_store_placement_changed(struct dom_store *store)
+{
+    (void)atomic_fetch_add(&store->host.placement_epoch, 1);
+    dom_placer_poke(&store->placer);
+}
+
+void dom_store_placing(struct dom_store *store, dom_store_region region,
+                       struct dom_store_placing *out)
+{
+    dom_placer_progress(&store->placer, region, out);
+    dom_region_placing(dom_store_at(store, region), out);
+}
+
+size_t dom_store_placing_all(struct dom_store *store, struct dom_store_placing *out, size_t room)
+{
+    size_t count = dom_store_num_regions(store);
+    struct dom_store_placing now;
+
+    count = count < room ? count : room;
+    for (size_t i = 0; i < count; i++) {
+        dom_store_placing(store, (dom_store_region)i, &out[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        dom_store_placing(store, (dom_store_region)i, &now);
+        out[i].owed = now.owed;
+    }
+    for (size_t i = 0; i < count; i++) {
+        dom_store_placing(store, (dom_store_region)i, &now);
+        out[i].purged = now.purged;
+        out[i].unpurged = now.unpurged;
+    }
+    return count;
+}
+
+bool dom_store_rehoming(const struct dom_store *store)
+{
+    return atomic_load(&store->placer.rehoming);
 }
 
 /* ---- the log ------------------------------------------------------------------------------ */

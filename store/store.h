@@ -6,7 +6,8 @@
  * callback allows there (promise P1). The store knows no policy: the router turns a decision
  * into what stands in these structures.
  *
- * Threads: one commit thread per region, one replicator thread per region, one janitor.
+ * Threads: one commit thread per region, one replicator thread per region, a keeper, a purger and a
+ * placer.
  * Reads run on the caller's thread through a `struct dom_store_session` (one per thread).
  * Writes and appends are asynchronous: they return at once and hand themselves back through
  * options.post when durable, always from another thread, never inside the submitting call.
@@ -61,6 +62,25 @@ struct dom_store_row {
 
 struct dom_store_op; /* base of every asynchronous operation */
 
+/* Which placement is in force: changes whenever field_regions or home_region may answer anything
+ * else. The names go into the receipts of purges. */
+struct dom_store_placement {
+    uint8_t id[32];    /* equal ids: equal answers */
+    char name[DOM_POLICY_NAME_BYTES_MAX + 1];
+    int64_t version;
+    char sha256[65];   /* hex */
+    int64_t until_ms;  /* wall clock: it ends then by itself; INT64_MAX: never */
+};
+
+/* Parts of a record that are about to be made in other regions because of its placement. */
+struct dom_store_transfer {
+    dom_store_region from;            /* that gives them, and whose log gets the entry */
+    const struct dom_store_row *row;
+    const char *subject_hash;         /* of (kind, id), as dom_store_subject_hash */
+    const dom_store_set *gains;       /* per field of the row: regions that get it anew */
+    dom_store_region new_home;        /* the record moves there whole; NO_REGION: it stays */
+};
+
 struct dom_store_options {
     const char *data_dir;          /* made if missing, mode 0700; locked against a second process */
     const char *key_dir;           /* key files <key_dir>/<region>.key, 0600, made at first start;
@@ -96,6 +116,18 @@ struct dom_store_options {
      * threads; must be quick and thread-safe. Regions that are not open are ignored. */
     dom_store_set (*field_regions)(void *context, struct dom_slice kind, const char *home,
                                    struct dom_slice field);
+    /* Where such records are to be at home now; NO_REGION: nowhere that is open. NULL: where they
+     * are. Placer and commit threads. */
+    dom_store_region (*home_region)(void *context, struct dom_slice kind, const char *home);
+    /* The placement in force; false: none yet, or not every region that it knows is open. NULL:
+     * records are never placed anew. Placer. */
+    bool (*placement)(void *context, struct dom_store_placement *out);
+    /* Appends the entry that `from`'s log must hold before these parts are made; nothing when they
+     * cross no border. NULL: they never do. Placer. */
+    enum dom_code (*transfer_entry)(void *context, const struct dom_store_transfer *transfer,
+                                    struct dom_buffer *out, struct dom_error *err);
+    uint64_t place_per_s;          /* records a second, of one region, that may get further copies
+                                    * because of a new placement; 0: 1,000 */
     /* Told when a region's log closes (it takes no entries now: its operations that have some are
      * refused with AUDIT_UNAVAILABLE at once) and when it opens again, in that order. Any thread of
      * the store; must not block. */
@@ -190,6 +222,12 @@ struct dom_store_op {
     struct dom_slice id;
     char home[3];
     const struct dom_store_field *fields;
+    /* PUT: per field, the other regions that are to hold it, each of `targets`; NULL: asked from
+     * options.field_regions. */
+    const dom_store_set *field_regions;
+    /* dom_store_placement_epoch from before the placement was looked up. When it has changed since
+     * and the placement is another now, a PUT fails with UNAVAILABLE. 0: not looked at. */
+    uint64_t placement_epoch;
     size_t num_fields;
     bool must_not_exist;
     uint64_t if_version;        /* 0: none */
@@ -221,13 +259,14 @@ struct dom_store_op {
 /* Hands the operation to its region's commit thread. Any thread. Errors (then the op is not taken):
  * RESOURCE (queue full), UNAVAILABLE (stopping).
  * Results of a write: EXISTS, NOT_FOUND (DELETE), VERSION_MISMATCH, HOME_MISMATCH (the id is at
- * home elsewhere; see dom_store_locate), DEADLINE, CANCELLED, AUDIT_UNAVAILABLE (has entries and
+ * home elsewhere; see dom_store_locate), UNAVAILABLE (it is on its way to another home region, or
+ * the placement has changed meanwhile: again), DEADLINE, CANCELLED, AUDIT_UNAVAILABLE (has entries and
  * cannot be written), IO. A failed precondition writes nothing, no entry either. */
 enum dom_code dom_store_submit(struct dom_store *store, struct dom_store_op *op,
                                struct dom_error *err) DOM_MUST_USE;
 
 /* Which open region is the record's home, by asking `hint` first (may be NO_REGION), then all.
- * NOT_FOUND: none. Writes claim (kind, id) while they are in flight, so that one id cannot be
+ * NOT_FOUND: none. UNAVAILABLE: it is on its way from one to another. Writes claim (kind, id) while they are in flight, so that one id cannot be
  * created under two homes at once. */
 enum dom_code dom_store_locate(struct dom_store_session *session, dom_store_region hint,
                                struct dom_slice kind, struct dom_slice id,
@@ -240,6 +279,46 @@ enum dom_code dom_store_limit_seen(struct dom_store_session *session, dom_store_
                                    struct dom_slice prefix, struct dom_slice key,
                                    uint64_t *countp, bool *seenp,
                                    struct dom_error *err) DOM_MUST_USE;
+
+/* ---- placement ------------------------------------------------------------------------------- */
+
+/* When options.placement tells another id than the one that a region's records were placed by, the
+ * placer goes through its home rows: first it takes away what may no longer lie where it does (and
+ * moves records whose home region is another now), then it adds copies, at most place_per_s records
+ * a second. Bytes that were taken away are purged like those of deleted records. It survives
+ * crashes: a region remembers the id only when all of it is done. docs/decisions/0019-placing.md. */
+
+/* Any thread. Ask before the placement is looked up that a write is made by. */
+uint64_t dom_store_placement_epoch(const struct dom_store *store);
+/* options.placement may tell another id now. Any thread; returns at once. */
+void dom_store_placement_changed(struct dom_store *store);
+
+enum dom_store_placing_stage {
+    DOM_STORE_PLACED = 0, /* nothing to do */
+    DOM_STORE_NARROWING,  /* taking away and moving */
+    DOM_STORE_WIDENING    /* adding */
+};
+/* How far a region's home records are, since the placement changed last. */
+struct dom_store_placing {
+    enum dom_store_placing_stage stage;
+    int64_t since_ms;       /* wall clock; 0: not since the start */
+    uint64_t examined;      /* records, in this stage */
+    uint64_t remaining;     /* to be examined in this stage; an estimate while NARROWING */
+    uint64_t moved;         /* records of which some part was taken away, added or moved */
+    uint64_t rehomed;       /* of those: to another home region */
+    uint64_t without_place; /* records that, whole or in part, may lie nowhere: they stay, unread */
+    uint64_t owed;          /* replication jobs */
+    uint64_t unpurged;      /* rows taken out of this region whose bytes are not purged yet */
+    uint64_t purged;        /* rows taken out of this region by a placement and purged */
+};
+void dom_store_placing(struct dom_store *store, dom_store_region region,
+                       struct dom_store_placing *out);
+/* Of all open regions, as many as there is room for, read in the order in which work goes on: when
+ * it shows every region PLACED and nothing remaining, owed or unpurged, then there is nothing. The
+ * number of regions. */
+size_t dom_store_placing_all(struct dom_store *store, struct dom_store_placing *out, size_t room);
+/* Whether any region may still hold a record's home row that belongs to another. Any thread. */
+bool dom_store_rehoming(const struct dom_store *store);
 
 /* ---- the log (any session's thread) ------------------------------------------------------------ */
 
@@ -298,8 +377,8 @@ struct dom_store_stats {
 const char *dom_store_closed_word(unsigned bit);
 void dom_store_stats(const struct dom_store *store, dom_store_region region,
                      struct dom_store_stats *out);
-/* Blocks until every outbox of an open region is empty and every checkpoint covers its log, or the
- * time is over (false). For tests, drains and tools. */
+/* Blocks until every record is placed, every outbox of an open region is empty and every checkpoint
+ * covers its log, or the time is over (false). For tests, drains and tools. */
 bool dom_store_settle(struct dom_store *store, uint64_t timeout_ms);
 
 #endif

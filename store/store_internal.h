@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "store/outside_internal.h"
+#include "store/placer.h"
 #include "store/region/region.h"
 #include "store/replica/replicator.h"
 
@@ -36,6 +37,7 @@ struct dom_store {
     bool woken_purger;
     bool woken_outside;
     bool hurry; /* somebody settles: sign at once */
+    struct dom_placer placer;
     pthread_t keeper;
     pthread_t purger;
 

@@ -12,10 +12,26 @@ static void remove_row(struct dom_region *region, const struct dom_apply_item *i
     if (!state->live) {
         return;
     }
-    dom_stage_tombstone(region, state->key, item->version);
-    dom_stage_purge(region, state->key);
+    if (item->deleted) {
+        dom_stage_tombstone(region, state->key, item->version);
+        state->floor = item->version;
+    } else {
+        /* It goes on elsewhere; here not even its key is to stay. What could bring it back comes
+         * from its home alone, in order. */
+        dom_stage_forget(region, state->key);
+        state->floor = 0;
+    }
+    dom_stage_purge(region, state->key, item->placed);
     state->live = false;
-    state->floor = item->version;
+    state->moving = false;
+}
+
+/* The very row is here already: after a crash, or when a placement took something from others. */
+static bool is_here(const struct dom_apply_item *item, const struct dom_row_state *state)
+{
+    return state->live && !state->moving && !item->remove && item->version == state->version &&
+           item->update_time_ms == state->update_time_ms && item->complete == state->complete &&
+           dom_stage_names(item->fields, item->num_fields) == state->names;
 }
 
 static enum dom_code put_row(struct dom_region *region, const struct dom_apply_item *item,
@@ -23,7 +39,8 @@ static enum dom_code put_row(struct dom_region *region, const struct dom_apply_i
 {
     struct dom_row_header header = {.flags = item->complete ? DOM_ROW_COMPLETE : 0,
                                     .version = item->version};
-    struct dom_row_body body = {.kind = item->kind,
+    struct dom_row_body body = {.moves_to = DOM_ROW_NO_PEER,
+                                .kind = item->kind,
                                 .id = item->id,
                                 .create_time_ms = item->create_time_ms,
                                 .update_time_ms = item->update_time_ms,
@@ -36,11 +53,15 @@ static enum dom_code put_row(struct dom_region *region, const struct dom_apply_i
         return rc;
     }
     if (state->live && item->num_fields < state->num_fields) {
-        dom_stage_purge(region, state->key);
+        dom_stage_purge(region, state->key, item->placed);
     }
     state->live = true;
+    state->moving = false;
+    state->complete = item->complete;
     state->version = item->version;
+    state->update_time_ms = item->update_time_ms;
     state->num_fields = item->num_fields;
+    state->names = dom_stage_names(item->fields, item->num_fields);
     return DOM_OK;
 }
 
@@ -56,6 +77,9 @@ static enum dom_code apply_item(struct dom_region *region, const struct dom_appl
     /* Older never overwrites newer; and a home row is nobody else's to write. */
     if ((state->live && (state->home || item->version < state->version)) ||
         (!state->live && item->version <= state->floor)) {
+        return DOM_OK;
+    }
+    if (is_here(item, state)) {
         return DOM_OK;
     }
     region->group.num_applied++;
@@ -93,6 +117,12 @@ enum dom_code dom_stage_job(struct dom_region *region, const struct dom_region_j
     switch (job->type) {
         case DOM_JOB_APPLY:
             return apply_all(region, job, err);
+        case DOM_JOB_PLACE:
+            return dom_stage_places(region, job, err);
+        case DOM_JOB_PLACED:
+            dom_db_batch_put(region->db, region->group.batch, DOM_DB_META, DOM_SLICE_LIT("placed"),
+                             dom_slice_of(job->placement_id, 32));
+            return DOM_OK;
         case DOM_JOB_ENTRY:
             break;
     }

@@ -63,6 +63,7 @@ bool dom_claims_take(struct dom_claims *claims, struct dom_claim *claim, struct 
     for (const struct dom_claim *at = stripe->first; at != NULL && taken; at = at->next) {
         taken =
             at->holder == holder || memcmp(at->digest, claim->digest, sizeof(claim->digest)) != 0;
+        claim->holder = taken ? holder : at->holder;
     }
     if (taken) {
         claim->next = stripe->first;

@@ -23,7 +23,10 @@ struct dom_claim {
 struct dom_claims *dom_claims_new(void);
 void dom_claims_destroy(struct dom_claims *claims);
 
-/* Fills *claim and puts it in and before *chainp, unless another holder has the digest: false then.
+#define DOM_CLAIM_MOVER (-1) /* holder: the placer, while it moves a record to another home region */
+
+/* Fills *claim and puts it in and before *chainp, unless another holder has the digest: false then,
+ * and claim->holder is that one.
  * The same holder may hold a digest several times. *claim must stay until released. */
 bool dom_claims_take(struct dom_claims *claims, struct dom_claim *claim, struct dom_slice kind,
                      struct dom_slice id, int holder, struct dom_claim **chainp);

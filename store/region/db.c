@@ -123,6 +123,7 @@ static void set_database(rocksdb_options_t *options, rocksdb_env_t *env, size_t 
     rocksdb_options_set_stats_dump_period_sec(options, 0);
     rocksdb_options_set_stats_persist_period_sec(options, 0);
     rocksdb_options_set_manifest_preallocation_size(options, 64U << 10);
+    rocksdb_options_set_max_manifest_file_size(options, 1); /* dom_db_renew_manifest */
     rocksdb_options_set_wal_recovery_mode(options, 2 /* point in time: stop at the torn tail */);
 }
 
@@ -487,6 +488,26 @@ enum dom_code dom_db_compact(struct dom_db *db, enum dom_db_family family, struc
                                  to.len == 0 ? NULL : (const char *)to.data, to.len);
     rocksdb_compactoptions_destroy(options);
     return DOM_OK;
+}
+
+/* With manifests of one byte at most (set_database) every change of the set of tables begins a new
+ * one, with the set as it was before: so one small change more. */
+enum dom_code dom_db_renew_manifest(struct dom_db *db, struct dom_error *err)
+{
+    rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    char *text = NULL;
+
+    dom_db_batch_put(db, batch, DOM_DB_DEFAULT, DOM_SLICE_LIT("renewed"), DOM_SLICE_LIT(""));
+    enum dom_code rc = dom_db_write(db, batch, false, err);
+    if (rc == DOM_OK) {
+        rocksdb_flushoptions_set_wait(options, 1);
+        rocksdb_flush_cf(db->rocks, options, db->families[DOM_DB_DEFAULT], &text);
+        rc = dom_rocksdb_error(text, "flush", err);
+    }
+    rocksdb_writebatch_destroy(batch);
+    rocksdb_flushoptions_destroy(options);
+    return rc;
 }
 
 uint64_t dom_db_num_rows(struct dom_db *db)

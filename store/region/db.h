@@ -115,6 +115,10 @@ enum dom_code dom_db_flush(struct dom_db *db, struct dom_error *err) DOM_MUST_US
 enum dom_code dom_db_compact(struct dom_db *db, enum dom_db_family family, struct dom_slice from,
                              struct dom_slice to, struct dom_error *err) DOM_MUST_USE;
 
+/* Makes the manifest a new file that names no table but those there are now: what was compacted
+ * away leaves the bounds of its keys behind in the old one. */
+enum dom_code dom_db_renew_manifest(struct dom_db *db, struct dom_error *err) DOM_MUST_USE;
+
 /* Of "rows", an estimate. */
 uint64_t dom_db_num_rows(struct dom_db *db);
 

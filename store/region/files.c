@@ -256,28 +256,34 @@ static void control_done(struct dom_region_job *job)
     DOM_ASSERT(sem_post(job->owner) == 0);
 }
 
-static enum dom_code submit_and_wait(struct dom_region *region, struct dom_slice entry,
-                                     bool purge_done, struct dom_error *err)
+enum dom_code dom_region_run_job(struct dom_region *region, struct dom_region_job *job,
+                                 struct dom_error *err)
 {
     sem_t sem;
-    struct dom_region_job job = {.type = DOM_JOB_ENTRY,
-                                 .entry = entry,
-                                 .purge_done = purge_done,
-                                 .done = control_done,
-                                 .owner = &sem};
 
     DOM_ASSERT(sem_init(&sem, 0, 0) == 0);
-    enum dom_code rc = dom_region_submit_job(region, &job, err);
+    job->done = control_done;
+    job->owner = &sem;
+    enum dom_code rc = dom_region_submit_job(region, job, err);
     if (rc == DOM_OK) {
         while (sem_wait(&sem) != 0) {
             DOM_ASSERT(errno == EINTR);
         }
-        if (job.code != DOM_OK) {
-            rc = DOM_FAIL(err, job.code, "region %s: the entry cannot be written", region->name);
+        if (job->code != DOM_OK) {
+            rc = DOM_FAIL(err, job->code, "region %s: it cannot be written now: %s", region->name,
+                          dom_code_text(job->code));
         }
     }
     (void)sem_destroy(&sem);
     return rc;
+}
+
+static enum dom_code submit_and_wait(struct dom_region *region, struct dom_slice entry,
+                                     bool purge_done, struct dom_error *err)
+{
+    struct dom_region_job job = {.type = DOM_JOB_ENTRY, .entry = entry, .purge_done = purge_done};
+
+    return dom_region_run_job(region, &job, err);
 }
 
 enum dom_code dom_region_clear_purge(struct dom_region *region, struct dom_error *err)
@@ -286,7 +292,7 @@ enum dom_code dom_region_clear_purge(struct dom_region *region, struct dom_error
 }
 
 enum dom_code dom_region_encode_control(struct dom_region *region, int type,
-                                        const struct dom_audit_detail *details, size_t num_details,
+                                        const struct dom_region_control *control,
                                         struct dom_buffer *out, struct dom_error *err)
 {
     char host[256] = "";
@@ -294,14 +300,19 @@ enum dom_code dom_region_encode_control(struct dom_region *region, int type,
     struct dom_audit_event event = {.type = (enum dom_audit_type)type,
                                     .time_ms = dom_clock_wall_ms(region->host->options.clock),
                                     .origin = dom_slice_str(dom_audit_log_origin(region->log)),
-                                    .details = details,
-                                    .num_details = num_details};
+                                    .details = control->details,
+                                    .num_details = control->num_details};
 
     (void)gethostname(host, sizeof(host) - 1);
     event.router.instance = dom_slice_str(host);
     event.router.region = dom_slice_str(region->name);
     event.router.build = DOM_SLICE_LIT("store");
     event.policy.index = -1;
+    if (control->placement != NULL) {
+        event.policy.name = dom_slice_str(control->placement->name);
+        event.policy.version = control->placement->version;
+        event.policy.sha256 = dom_slice_str(control->placement->sha256);
+    }
     if (RAND_bytes(random, sizeof(random)) != 1 ||
         RAND_bytes(event.nonce, sizeof(event.nonce)) != 1) {
         return DOM_FAIL(err, DOM_INTERNAL, "no random bytes");
@@ -310,18 +321,27 @@ enum dom_code dom_region_encode_control(struct dom_region *region, int type,
     return dom_audit_event_encode(&event, out, err);
 }
 
+enum dom_code dom_region_append_more(struct dom_region *region, int type,
+                                     const struct dom_region_control *control,
+                                     struct dom_error *err)
+{
+    struct dom_buffer entry = {.limit = DOM_ENTRY_BYTES_MAX};
+
+    enum dom_code rc = dom_region_encode_control(region, type, control, &entry, err);
+    if (rc == DOM_OK) {
+        rc = submit_and_wait(region, dom_buffer_slice(&entry), control->purge_done, err);
+    }
+    dom_buffer_cleanup(&entry);
+    return rc;
+}
+
 enum dom_code dom_region_append_control(struct dom_region *region, int type,
                                         const struct dom_audit_detail *details, size_t num_details,
                                         struct dom_error *err)
 {
-    struct dom_buffer entry = {.limit = DOM_ENTRY_BYTES_MAX};
+    struct dom_region_control control = {.details = details, .num_details = num_details};
 
-    enum dom_code rc = dom_region_encode_control(region, type, details, num_details, &entry, err);
-    if (rc == DOM_OK) {
-        rc = submit_and_wait(region, dom_buffer_slice(&entry), type == DOM_AUDIT_PURGE, err);
-    }
-    dom_buffer_cleanup(&entry);
-    return rc;
+    return dom_region_append_more(region, type, &control, err);
 }
 
 enum dom_code dom_region_start_log(struct dom_region *region, struct dom_error *err)

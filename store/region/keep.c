@@ -7,7 +7,10 @@
 #include "store/audit/event.h"
 #include "store/region/region_internal.h"
 
-void dom_stage_purge(struct dom_region *region, struct dom_slice key)
+#define MARK_FORMAT 1U
+#define MARK_SIZE   17U
+
+void dom_stage_purge(struct dom_region *region, struct dom_slice key, bool placed)
 {
     struct dom_purge_list *purge = &region->purge;
 
@@ -20,6 +23,8 @@ void dom_stage_purge(struct dom_region *region, struct dom_slice key)
         purge->num_keys++;
     }
     purge->num_rows++;
+    purge->num_placed += placed ? 1 : 0;
+    atomic_fetch_add(&region->num_placed_out, placed ? 1 : 0);
     if (purge->first_us == 0) {
         purge->first_us = dom_clock_monotonic_us(dom_clock_system());
         region->group.first_purge = true;
@@ -28,20 +33,39 @@ void dom_stage_purge(struct dom_region *region, struct dom_slice key)
     region->group.wants_purge = true;
 }
 
-/* A mark in every batch that leaves bytes behind, so that a restart does not forget them. Commit
- * thread only, as is clearing it: neither can overtake the other. */
+static void put_mark(struct dom_region *region, uint64_t rows, uint64_t placed)
+{
+    uint8_t mark[MARK_SIZE] = {MARK_FORMAT};
+
+    dom_put_u64be(mark + 1, rows);
+    dom_put_u64be(mark + 9, placed);
+    dom_db_batch_put(region->db, region->group.batch, DOM_DB_META, DOM_SLICE_LIT("purge"),
+                     dom_slice_of(mark, sizeof(mark)));
+}
+
+/* A mark in every batch that leaves bytes behind, so that a restart forgets neither them nor how
+ * many they were. Commit thread only, as is clearing it: neither can overtake the other. */
 void dom_stage_purge_mark(struct dom_region *region)
 {
-    dom_db_batch_put(region->db, region->group.batch, DOM_DB_META, DOM_SLICE_LIT("purge"),
-                     dom_slice_of("", 0));
+    DOM_ASSERT(pthread_mutex_lock(&region->purge_lock) == 0);
+    uint64_t rows = region->purge.num_rows + region->telling_rows;
+    uint64_t placed = region->purge.num_placed + region->telling_placed;
+    DOM_ASSERT(pthread_mutex_unlock(&region->purge_lock) == 0);
+    put_mark(region, rows, placed);
 }
 
 void dom_stage_purge_done(struct dom_region *region)
 {
     DOM_ASSERT(pthread_mutex_lock(&region->purge_lock) == 0);
     bool more = region->purge.first_us != 0;
+    uint64_t rows = region->purge.num_rows;
+    uint64_t placed = region->purge.num_placed;
+    region->telling_rows = 0;
+    region->telling_placed = 0;
     DOM_ASSERT(pthread_mutex_unlock(&region->purge_lock) == 0);
-    if (!more) {
+    if (more) {
+        put_mark(region, rows, placed);
+    } else {
         dom_db_batch_delete(region->db, region->group.batch, DOM_DB_META, DOM_SLICE_LIT("purge"));
     }
 }
@@ -51,11 +75,16 @@ enum dom_code dom_region_load_purge(struct dom_region *region, struct dom_error 
     struct dom_db_value value;
 
     enum dom_code rc = dom_db_get(region->db, DOM_DB_META, DOM_SLICE_LIT("purge"), &value, err);
-    dom_db_value_release(&value);
     if (rc == DOM_OK) {
         region->purge.num_keys = DOM_PURGE_KEYS_MAX + 1; /* which keys is not known any more */
         region->purge.first_us = dom_clock_monotonic_us(dom_clock_system());
+        if (value.bytes.len == MARK_SIZE && value.bytes.data[0] == MARK_FORMAT) {
+            region->purge.num_rows = dom_get_u64be(value.bytes.data + 1);
+            region->purge.num_placed = dom_get_u64be(value.bytes.data + 9);
+            atomic_store(&region->num_placed_out, region->purge.num_placed);
+        }
     }
+    dom_db_value_release(&value);
     return rc == DOM_NOT_FOUND ? DOM_OK : rc;
 }
 
@@ -93,6 +122,9 @@ static void come_again(struct dom_region *region, const struct dom_purge_list *t
     if (taken != NULL) {
         purge->num_keys = DOM_PURGE_KEYS_MAX + 1;
         purge->num_rows += taken->num_rows;
+        purge->num_placed += taken->num_placed;
+        region->telling_rows = 0;
+        region->telling_placed = 0;
     }
     if (purge->first_us == 0) {
         purge->first_us = dom_clock_monotonic_us(dom_clock_system());
@@ -101,7 +133,8 @@ static void come_again(struct dom_region *region, const struct dom_purge_list *t
 }
 
 /* Flushing makes the write-ahead logs that hold the values obsolete, and compacting rewrites the
- * tables that do. The outbox goes too: it holds sealed names of deleted records. */
+ * tables that do. The outbox goes too: it holds sealed names of deleted records. The manifest names
+ * the first and last key of every table, also of those that are gone: a new one does not. */
 static enum dom_code purge_files(struct dom_region *region, const struct dom_purge_list *purge,
                                  struct dom_error *err)
 {
@@ -116,33 +149,66 @@ static enum dom_code purge_files(struct dom_region *region, const struct dom_pur
         rc = dom_db_compact(region->db, DOM_DB_OUTBOX, dom_slice_of(NULL, 0), dom_slice_of(NULL, 0),
                             err);
     }
+    if (rc == DOM_OK) {
+        rc = dom_db_renew_manifest(region->db, err);
+    }
     dom_db_leave(region->db);
     return rc;
 }
 
-static enum dom_code tell_purge(struct dom_region *region, const struct dom_purge_list *purge,
+static enum dom_code tell_cause(struct dom_region *region, const char *cause, uint64_t rows,
+                                const struct dom_store_placement *placement, bool last,
                                 struct dom_error *err)
 {
     struct dom_audit_detail details[] = {
         {.name = DOM_SLICE_LIT("action"), .text = DOM_SLICE_LIT("compact")},
+        {.name = DOM_SLICE_LIT("cause"), .text = dom_slice_str(cause)},
         {.name = DOM_SLICE_LIT("region"), .text = dom_slice_str(region->name)},
-        {.name = DOM_SLICE_LIT("rows"), .integer = (int64_t)purge->num_rows, .is_integer = true},
+        {.name = DOM_SLICE_LIT("rows"), .integer = (int64_t)rows, .is_integer = true},
     };
+    struct dom_region_control control = {.details = details,
+                                         .num_details = DOM_ARRAY_LEN(details),
+                                         .placement = placement,
+                                         .purge_done = last};
+
+    return dom_region_append_more(region, DOM_AUDIT_PURGE, &control, err);
+}
+
+/* One receipt for what a placement took out of the region, one for what was deleted or changed. */
+static enum dom_code tell_purge(struct dom_region *region, const struct dom_purge_list *purge,
+                                struct dom_error *err)
+{
+    struct dom_store_placement placement;
+    uint64_t others = purge->num_rows - purge->num_placed;
+    enum dom_code rc = DOM_OK;
 
     if (purge->num_keys == 0) {
         return dom_region_clear_purge(region, err);
     }
+    DOM_ASSERT(pthread_mutex_lock(&region->purge_lock) == 0);
+    placement = region->placement;
+    DOM_ASSERT(pthread_mutex_unlock(&region->purge_lock) == 0);
     atomic_fetch_add(&region->num_purges, 1);
-    return dom_region_append_control(region, DOM_AUDIT_PURGE, details, DOM_ARRAY_LEN(details), err);
+    if (purge->num_placed > 0) {
+        rc = tell_cause(region, "placement", purge->num_placed,
+                        placement.name[0] == '\0' ? NULL : &placement, others == 0, err);
+        if (rc == DOM_OK) {
+            atomic_fetch_add(&region->num_placed_purged, purge->num_placed);
+        }
+    }
+    if (rc == DOM_OK && (others > 0 || purge->num_placed == 0)) {
+        rc = tell_cause(region, "deletion", others, NULL, true, err);
+    }
+    return rc;
 }
 
 enum dom_code dom_region_purge(struct dom_region *region, struct dom_error *err)
 {
     DOM_ASSERT(pthread_mutex_lock(&region->purge_lock) == 0);
     struct dom_purge_list taken = region->purge;
-    region->purge.num_keys = 0;
-    region->purge.num_rows = 0;
-    region->purge.first_us = 0;
+    region->purge = (struct dom_purge_list){0};
+    region->telling_rows = taken.num_rows;
+    region->telling_placed = taken.num_placed;
     DOM_ASSERT(pthread_mutex_unlock(&region->purge_lock) == 0);
     if (taken.first_us == 0) {
         return DOM_OK;
@@ -159,6 +225,8 @@ enum dom_code dom_region_purge(struct dom_region *region, struct dom_error *err)
     rc = tell_purge(region, &taken, err);
     if (rc == DOM_UNAVAILABLE) {
         rc = DOM_OK; /* stopping: the mark stays, and the next start purges again */
+    } else if (rc != DOM_OK) {
+        come_again(region, &taken); /* the log cannot be written now: told later, not never */
     }
     return rc;
 }

@@ -97,6 +97,28 @@ void dom_region_peers_durable(struct dom_region *region)
     }
 }
 
+dom_store_set dom_region_peers(struct dom_region *region, uint64_t peers)
+{
+    dom_store_set set = 0;
+
+    for (; peers != 0; peers &= peers - 1) {
+        dom_store_region other = dom_region_peer(region, (unsigned)__builtin_ctzll(peers));
+        set |= other == DOM_STORE_NO_REGION ? 0 : (dom_store_set)1 << other;
+    }
+    return set;
+}
+
+uint64_t dom_region_absent(struct dom_region *region, uint64_t peers)
+{
+    uint64_t absent = 0;
+
+    for (; peers != 0; peers &= peers - 1) {
+        unsigned peer = (unsigned)__builtin_ctzll(peers);
+        absent |= dom_region_peer(region, peer) == DOM_STORE_NO_REGION ? (uint64_t)1 << peer : 0;
+    }
+    return absent;
+}
+
 dom_store_region dom_region_peer(struct dom_region *region, unsigned peer)
 {
     char name[DOM_POLICY_NAME_BYTES_MAX + 1] = "";

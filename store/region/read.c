@@ -25,6 +25,9 @@ static void fill_row(struct dom_region_row *out, const struct dom_row_header *he
     out->row.fields = body->fields;
     out->row.num_fields = body->num_fields;
     out->copies = body->copies;
+    out->lies = body->lies;
+    out->moving = (header->flags & DOM_ROW_MOVING) != 0;
+    out->moves_to = DOM_STORE_NO_REGION;
 }
 
 enum dom_code dom_region_open_row(struct dom_region *region, struct dom_row_cipher *cipher,
@@ -41,10 +44,13 @@ enum dom_code dom_region_open_row(struct dom_region *region, struct dom_row_ciph
     enum dom_code rc = dom_row_open(cipher, &place, value, region->host->options.test_plain, arena,
                                     &header, &bytes, err);
     if (rc == DOM_OK) {
-        rc = dom_row_body_decode(&body, bytes, arena, err);
+        rc = dom_row_body_decode(&body, header.format, bytes, arena, err);
     }
     if (rc == DOM_OK) {
         fill_row(out, &header, &body);
+        if (out->moving && body.moves_to < DOM_PEERS_MAX) {
+            out->moves_to = dom_region_peer(region, body.moves_to);
+        }
     } else {
         (void)dom_error_prefix(err, "region %s", region->name);
     }
@@ -138,6 +144,7 @@ enum dom_code dom_region_peek(struct dom_region *region, struct dom_slice kind, 
         rc = dom_row_header_parse(&header, value.bytes, err);
         out->live = rc == DOM_OK;
         out->home = (header.flags & DOM_ROW_HOME) != 0;
+        out->moving = (header.flags & DOM_ROW_MOVING) != 0;
         out->version = header.version;
     }
     dom_db_value_release(&value);

@@ -75,9 +75,9 @@ static enum dom_code stage_reopened(struct dom_region *region, uint64_t before,
          .integer = (int64_t)before,
          .is_integer = true},
     };
-    size_t num_details = DOM_ARRAY_LEN(details) - (unanswered == 0 ? 1 : 0);
-    enum dom_code rc = dom_region_encode_control(region, DOM_AUDIT_SINK, details, num_details,
-                                                 &entry, err);
+    struct dom_region_control control = {
+        .details = details, .num_details = DOM_ARRAY_LEN(details) - (unanswered == 0 ? 1U : 0U)};
+    enum dom_code rc = dom_region_encode_control(region, DOM_AUDIT_SINK, &control, &entry, err);
     bytes = dom_buffer_slice(&entry);
     if (rc == DOM_OK) {
         rc = dom_stage_entries(region, &bytes, 1, NULL, err);

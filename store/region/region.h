@@ -35,6 +35,7 @@ struct dom_region_host {
     /* Appends cosignatures of the region's newest checkpoint. The keeper's thread. */
     void (*cosign)(void *store, struct dom_region *region, struct dom_buffer *lines);
     void *store;
+    _Atomic uint64_t placement_epoch; /* from 1 */
 };
 
 /* Errors as dom_store_open_region. */
@@ -71,7 +72,10 @@ struct dom_witness *dom_region_witness(struct dom_region *region);
 /* A row with what only its own region needs to know. */
 struct dom_region_row {
     struct dom_store_row row;
-    uint64_t copies; /* peers */
+    uint64_t copies;      /* peers */
+    const uint64_t *lies; /* per field, peers; NULL: not known */
+    bool moving;          /* was the home row; on its way to another region */
+    dom_store_region moves_to; /* NO_REGION: none, or not open */
 };
 /* As dom_store_get. */
 enum dom_code dom_region_get(struct dom_region *region, struct dom_row_cipher *cipher,
@@ -90,6 +94,7 @@ enum dom_code dom_region_open_row(struct dom_region *region, struct dom_row_ciph
 struct dom_region_peek {
     bool live;
     bool home;
+    bool moving;      /* was the home row; on its way to another region */
     uint64_t version; /* of the live row */
     uint64_t floor;   /* version at which it was deleted last; 0: never */
 };
@@ -112,6 +117,8 @@ struct dom_apply_item {
     struct dom_slice id;
     char home[3];
     bool remove; /* nothing of it may or does exist here */
+    bool deleted; /* of remove: the record is gone everywhere */
+    bool placed;  /* the record did not change, its placement did */
     bool complete;
     uint64_t version;
     int64_t create_time_ms;
@@ -120,7 +127,25 @@ struct dom_apply_item {
     size_t num_fields;
 };
 
-enum dom_job_type { DOM_JOB_APPLY, DOM_JOB_ENTRY };
+/* A home row that gets another placement. `row` is as the placer read it; one that has changed since
+ * is skipped: whoever changed it has placed it. */
+enum dom_place_step {
+    DOM_PLACE_SPREAD, /* stays at home here; other regions hold other parts */
+    DOM_PLACE_DEPART, /* is not at home here any more, and not yet anywhere else */
+    DOM_PLACE_ARRIVE  /* is at home here from now on */
+};
+struct dom_place_item {
+    enum dom_place_step step;
+    const struct dom_region_row *row;
+    const dom_store_set *lies;   /* per field: other regions that are to hold it */
+    dom_store_set targets;       /* regions to tell; ARRIVE: all that held or are to hold a part */
+    uint64_t absent;             /* SPREAD: peers to tell once they are open */
+    dom_store_region moves_to;   /* DEPART */
+    struct dom_slice entry;      /* audit entry that comes with it; empty: none */
+    bool done;                   /* result: false when it was skipped */
+};
+
+enum dom_job_type { DOM_JOB_APPLY, DOM_JOB_ENTRY, DOM_JOB_PLACE, DOM_JOB_PLACED };
 
 /* Work that the store gives to a commit thread itself. The giver owns it until `done`, which is
  * called on the commit thread when it is durable or has failed; it must not block. */
@@ -130,6 +155,8 @@ struct dom_region_job {
     const char *source; /* APPLY: name of the home region */
     uint64_t watermark; /* APPLY: everything up to this outbox entry is then here */
     const struct dom_apply_item *items;
+    struct dom_place_item *places; /* PLACE: num_items of them */
+    const uint8_t *placement_id;   /* PLACED: 32 bytes; every home row is placed by it */
     size_t num_items;
     size_t num_bytes;       /* of the items' values, about */
     struct dom_slice entry; /* ENTRY: an audit entry; empty: none */
@@ -141,6 +168,24 @@ struct dom_region_job {
 /* Errors: RESOURCE (queue full), UNAVAILABLE (stopping). */
 enum dom_code dom_region_submit_job(struct dom_region *region, struct dom_region_job *job,
                                     struct dom_error *err) DOM_MUST_USE;
+
+/* Gives the job and waits until it is durable or has failed; job->done and owner are this call's.
+ * Not on a commit thread. Errors: those of submit_job, or the job's. */
+enum dom_code dom_region_run_job(struct dom_region *region, struct dom_region_job *job,
+                                 struct dom_error *err) DOM_MUST_USE;
+
+/* ---- placing (the placer's thread) ---- */
+
+/* Whether everything here is placed by that placement; takes its names for receipts. */
+enum dom_code dom_region_placed_by(struct dom_region *region,
+                                   const struct dom_store_placement *placement, bool *placedp,
+                                   struct dom_error *err) DOM_MUST_USE;
+/* Peers (as in a row) as regions of this process; those that are not open fall out. */
+dom_store_set dom_region_peers(struct dom_region *region, uint64_t peers);
+/* Those of the peers that are not open. */
+uint64_t dom_region_absent(struct dom_region *region, uint64_t peers);
+/* Adds what the region itself knows: purged, unpurged, owed. */
+void dom_region_placing(struct dom_region *region, struct dom_store_placing *out);
 
 /* ---- replication's view ---- */
 
@@ -165,8 +210,7 @@ enum dom_code dom_region_outbox_trim(struct dom_region *region, uint64_t seq,
                                      struct dom_error *err) DOM_MUST_USE;
 
 struct dom_audit_detail;
-/* Puts a control entry into the log and waits until it is durable. An entry of type purge says that
- * nothing is left to purge. Not on the commit thread. Errors: AUDIT_UNAVAILABLE, UNAVAILABLE
+/* Puts a control entry into the log and waits until it is durable. Not on the commit thread. Errors: AUDIT_UNAVAILABLE, UNAVAILABLE
  * (stopping), RESOURCE, TOO_LARGE. */
 enum dom_code dom_region_append_control(struct dom_region *region, int type,
                                         const struct dom_audit_detail *details, size_t num_details,

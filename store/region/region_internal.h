@@ -29,12 +29,16 @@ struct dom_row_state {
     struct dom_slice key; /* empty: free slot */
     bool live;
     bool home;
+    bool moving; /* was at home here, is on its way */
+    bool complete;
     char home_country[3];
     uint64_t version; /* of the live row */
     uint64_t floor;   /* of the tombstone */
     int64_t create_time_ms;
+    int64_t update_time_ms;
     uint64_t copies;
     size_t num_fields;
+    uint64_t names; /* dom_stage_names of its fields */
 };
 
 struct dom_request_state {
@@ -77,6 +81,7 @@ struct dom_purge_list {
     struct dom_row_key keys[DOM_PURGE_KEYS_MAX];
     uint64_t first_us; /* when the first came in; 0: empty */
     uint64_t num_rows;
+    uint64_t num_placed; /* of those: taken out because they may not lie here any more */
 };
 
 struct dom_region {
@@ -135,12 +140,17 @@ struct dom_region {
 
     pthread_mutex_t purge_lock;
     struct dom_purge_list purge;
+    uint64_t telling_rows;   /* taken from the list, not yet told in the log */
+    uint64_t telling_placed;
+    struct dom_store_placement placement; /* that rows are placed by; name "": not known */
     int64_t expired_day; /* keeper's */
 
     _Atomic uint64_t num_commits;
     _Atomic uint64_t num_writes;
     _Atomic uint64_t num_applied;
     _Atomic uint64_t num_purges;
+    _Atomic uint64_t num_placed_out; /* rows that a placement took out of here */
+    _Atomic uint64_t num_placed_purged;
     _Atomic uint64_t num_bytes;
 };
 
@@ -152,11 +162,23 @@ enum dom_code dom_region_check_meta(struct dom_region *region, struct dom_error 
 enum dom_code dom_region_load_peers(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 enum dom_code dom_region_load_outbox(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 enum dom_code dom_region_start_log(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+/* Members of a control entry besides its type. */
+struct dom_audit_detail;
+struct dom_region_control {
+    const struct dom_audit_detail *details;
+    size_t num_details;
+    const struct dom_store_placement *placement; /* NULL: none */
+    bool purge_done;                             /* nothing is left to purge */
+};
+/* As dom_region_append_control. */
+enum dom_code dom_region_append_more(struct dom_region *region, int type,
+                                     const struct dom_region_control *control,
+                                     struct dom_error *err) DOM_MUST_USE;
 /* Takes the purge mark away, without an entry, and waits likewise. */
 enum dom_code dom_region_clear_purge(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 
 enum dom_code dom_region_encode_control(struct dom_region *region, int type,
-                                        const struct dom_audit_detail *details, size_t num_details,
+                                        const struct dom_region_control *control,
                                         struct dom_buffer *out,
                                         struct dom_error *err) DOM_MUST_USE;
 
@@ -184,13 +206,38 @@ enum dom_code dom_stage_op(struct dom_region *region, struct dom_store_op *op,
  * group. */
 enum dom_code dom_stage_state(struct dom_region *region, struct dom_slice kind, struct dom_slice id,
                               struct dom_row_state **statep, struct dom_error *err) DOM_MUST_USE;
+/* Nonce and epoch of a row about to be sealed. */
+void dom_stage_header(struct dom_region *region, struct dom_row_header *header);
 enum dom_code dom_stage_row(struct dom_region *region, const struct dom_row_state *state,
                             struct dom_row_header *header, const struct dom_row_body *body,
                             struct dom_error *err) DOM_MUST_USE;
 void dom_stage_tombstone(struct dom_region *region, struct dom_slice key, uint64_t version);
+/* Takes the row away and leaves nothing. */
+void dom_stage_forget(struct dom_region *region, struct dom_slice key);
+/* Tells rows of one version apart that have other fields. */
+uint64_t dom_stage_names(const struct dom_store_field *fields, size_t num_fields);
 
-/* keep.c: notes that `key`'s old bytes are to be purged. */
-void dom_stage_purge(struct dom_region *region, struct dom_slice key);
+/* owe.c: regions as peers of this one, numbered for good. */
+enum dom_code dom_stage_peers(struct dom_region *region, dom_store_set set, uint64_t *peersp,
+                              struct dom_error *err) DOM_MUST_USE;
+/* Room for one more replication job? Errors: RESOURCE. */
+enum dom_code dom_stage_outbox_room(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+/* Puts the entry; its sequence number. */
+uint64_t dom_stage_outbox(struct dom_region *region, const struct dom_outbox_entry *entry);
+/* The entry of a write. */
+void dom_stage_owed(struct dom_region *region, struct dom_store_op *op, struct dom_slice key,
+                    uint64_t targets);
+
+/* place.c */
+enum dom_code dom_stage_places(struct dom_region *region, const struct dom_region_job *job,
+                               struct dom_error *err) DOM_MUST_USE;
+/* An operation that was decided under a placement that has changed since: whether the new one says
+ * the same. Errors: UNAVAILABLE. */
+enum dom_code dom_stage_check_placement(struct dom_region *region, const struct dom_store_op *op,
+                                        struct dom_error *err) DOM_MUST_USE;
+
+/* keep.c: notes that `key`'s old bytes are to be purged; `placed`: they may not lie here any more. */
+void dom_stage_purge(struct dom_region *region, struct dom_slice key, bool placed);
 void dom_stage_purge_mark(struct dom_region *region);
 void dom_stage_purge_done(struct dom_region *region);
 enum dom_code dom_region_load_purge(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;

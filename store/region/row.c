@@ -76,13 +76,14 @@ enum dom_code dom_row_header_parse(struct dom_row_header *header, struct dom_sli
     if (value.len < DOM_ROW_HEADER_SIZE) {
         return DOM_FAIL(err, DOM_CORRUPT, "row of %zu bytes: shorter than its header", value.len);
     }
-    if (value.data[0] != DOM_ROW_FORMAT) {
-        return DOM_FAIL(err, DOM_FORMAT, "row format %u; this version knows %u", value.data[0],
-                        DOM_ROW_FORMAT);
+    if (value.data[0] == 0 || value.data[0] > DOM_ROW_FORMAT) {
+        return DOM_FAIL(err, DOM_FORMAT, "row format %u; this version knows 1 to %u",
+                        value.data[0], DOM_ROW_FORMAT);
     }
     if ((value.data[1] & ~DOM_ROW_FLAGS_KNOWN) != 0) {
         return DOM_FAIL(err, DOM_CORRUPT, "row with unknown flags %02x", value.data[1]);
     }
+    header->format = value.data[0];
     header->flags = value.data[1];
     header->epoch = dom_get_u32be(value.data + 2);
     header->version = dom_get_u64be(value.data + 6);
@@ -135,12 +136,37 @@ void dom_row_label_field(const struct dom_row_label *label, size_t i, uint32_t *
     *value_bytes = dom_get_u32be(at + 4);
 }
 
+/* The distinct sets of `lies`, and which one each field has. Fields of one class share theirs, so
+ * there are few. */
+struct sets {
+    uint64_t set[DOM_FIELDS_MAX];
+    uint8_t of[DOM_FIELDS_MAX];
+    size_t num;
+};
+
+static void find_sets(const struct dom_row_body *body, struct sets *sets)
+{
+    sets->num = 0;
+    for (size_t i = 0; body->lies != NULL && i < body->num_fields; i++) {
+        size_t at = 0;
+        while (at < sets->num && sets->set[at] != body->lies[i]) {
+            at++;
+        }
+        sets->num = at == sets->num ? at + 1 : sets->num;
+        sets->set[at] = body->lies[i];
+        sets->of[i] = (uint8_t)at;
+    }
+}
+
 size_t dom_row_body_size(const struct dom_row_body *body)
 {
-    size_t size = 1 + body->kind.len + 2 + body->id.len + 2 + 8 + 8 + 8 + 2;
+    struct sets sets;
+    size_t size = 1 + body->kind.len + 2 + body->id.len + 2 + 8 + 8 + 8 + 1 + 2 + 2;
 
+    find_sets(body, &sets);
+    size += 8 * sets.num;
     for (size_t i = 0; i < body->num_fields; i++) {
-        size += 1 + body->fields[i].name.len + 4 + body->fields[i].value.len;
+        size += 1 + 1 + body->fields[i].name.len + 4 + body->fields[i].value.len;
     }
     return size;
 }
@@ -162,8 +188,10 @@ static uint8_t *put_u16(uint8_t *at, size_t value)
 
 void dom_row_body_encode(const struct dom_row_body *body, uint8_t *out)
 {
+    struct sets sets;
     uint8_t *at = out;
 
+    find_sets(body, &sets);
     *at++ = (uint8_t)body->kind.len;
     at = put_bytes(at, body->kind);
     at = put_u16(at, body->id.len);
@@ -173,8 +201,15 @@ void dom_row_body_encode(const struct dom_row_body *body, uint8_t *out)
     dom_put_u64be(at, (uint64_t)body->create_time_ms);
     dom_put_u64be(at + 8, (uint64_t)body->update_time_ms);
     dom_put_u64be(at + 16, body->copies);
-    at = put_u16(at + 24, body->num_fields);
+    at[24] = body->moves_to;
+    at = put_u16(at + 25, sets.num);
+    for (size_t i = 0; i < sets.num; i++) {
+        dom_put_u64be(at, sets.set[i]);
+        at += 8;
+    }
+    at = put_u16(at, body->num_fields);
     for (size_t i = 0; i < body->num_fields; i++) {
+        *at++ = sets.num == 0 ? 0 : sets.of[i];
         *at++ = (uint8_t)body->fields[i].name.len;
         at = put_bytes(at, body->fields[i].name);
         dom_put_u32be(at, (uint32_t)body->fields[i].value.len);
@@ -211,10 +246,49 @@ static struct dom_slice take_slice(struct reader *reader, size_t len)
     return reader->ok ? dom_slice_of(at, len) : dom_slice_of(NULL, 0);
 }
 
-enum dom_code dom_row_body_decode(struct dom_row_body *body, struct dom_slice bytes,
+/* The sets of a body of format 2; an array of one for each field is made later. */
+static size_t take_sets(struct reader *reader, uint8_t format, struct dom_row_body *body,
+                        uint64_t *sets)
+{
+    body->moves_to = DOM_ROW_NO_PEER;
+    if (format < 2) {
+        return 0;
+    }
+    body->moves_to = take(reader, 1)[0];
+    size_t num = dom_get_u16be(take(reader, 2));
+    if (num > DOM_FIELDS_MAX) {
+        reader->ok = false;
+        return 0;
+    }
+    for (size_t i = 0; i < num; i++) {
+        sets[i] = dom_get_u64be(take(reader, 8));
+    }
+    return num;
+}
+
+static void take_fields(struct reader *reader, uint8_t format, struct dom_row_body *body,
+                        const uint64_t *sets, size_t num_sets, uint64_t *lies)
+{
+    for (size_t i = 0; i < body->num_fields && reader->ok; i++) {
+        size_t set = format < 2 ? 0 : take(reader, 1)[0];
+        if (num_sets > 0 && set >= num_sets) {
+            reader->ok = false;
+            return;
+        }
+        if (num_sets > 0) {
+            lies[i] = sets[set];
+        }
+        body->fields[i].name = take_slice(reader, take(reader, 1)[0]);
+        body->fields[i].value = take_slice(reader, dom_get_u32be(take(reader, 4)));
+    }
+}
+
+enum dom_code dom_row_body_decode(struct dom_row_body *body, uint8_t format, struct dom_slice bytes,
                                   struct dom_arena *arena, struct dom_error *err)
 {
     struct reader reader = {.at = bytes.data, .left = bytes.len, .ok = true};
+    uint64_t sets[DOM_FIELDS_MAX];
+    uint64_t *lies = NULL;
 
     *body = (struct dom_row_body){0};
     body->kind = take_slice(&reader, take(&reader, 1)[0]);
@@ -223,22 +297,23 @@ enum dom_code dom_row_body_decode(struct dom_row_body *body, struct dom_slice by
     body->create_time_ms = (int64_t)dom_get_u64be(take(&reader, 8));
     body->update_time_ms = (int64_t)dom_get_u64be(take(&reader, 8));
     body->copies = dom_get_u64be(take(&reader, 8));
-    size_t num_fields = dom_get_u16be(take(&reader, 2));
-    if (!reader.ok || num_fields > DOM_FIELDS_MAX) {
+    size_t num_sets = take_sets(&reader, format, body, sets);
+    body->num_fields = dom_get_u16be(take(&reader, 2));
+    if (!reader.ok || body->num_fields > DOM_FIELDS_MAX) {
         return DOM_FAIL(err, DOM_CORRUPT, "row body is cut short");
     }
-    body->fields = dom_arena_alloc(arena, num_fields * sizeof(*body->fields));
-    if (body->fields == NULL) {
+    body->fields = dom_arena_alloc(arena, body->num_fields * sizeof(*body->fields));
+    if (num_sets > 0) {
+        lies = dom_arena_alloc(arena, body->num_fields * sizeof(*lies));
+    }
+    if (body->fields == NULL || (num_sets > 0 && lies == NULL)) {
         return DOM_FAIL(err, DOM_RESOURCE, "row needs more memory than the request may have");
     }
-    for (size_t i = 0; i < num_fields && reader.ok; i++) {
-        body->fields[i].name = take_slice(&reader, take(&reader, 1)[0]);
-        body->fields[i].value = take_slice(&reader, dom_get_u32be(take(&reader, 4)));
-    }
+    take_fields(&reader, format, body, sets, num_sets, lies);
+    body->lies = lies;
     if (!reader.ok || reader.left != 0) {
         return DOM_FAIL(err, DOM_CORRUPT, "row body has a wrong length");
     }
-    body->num_fields = num_fields;
     return DOM_OK;
 }
 

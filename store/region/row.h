@@ -27,7 +27,7 @@
 #define DOM_ROW_HEADER_SIZE    26U
 #define DOM_ROW_NONCE_SIZE     12U
 #define DOM_ROW_SEAL_SIZE      16U
-#define DOM_ROW_FORMAT         1U
+#define DOM_ROW_FORMAT         2U /* written; 1 is read too: it does not say which field lies where */
 
 struct dom_row_key {
     size_t len;
@@ -48,10 +48,13 @@ void dom_row_key_make(struct dom_row_key *key, const struct dom_hmac_key *blind,
 #define DOM_ROW_HOME        1U /* this region commits the record's writes */
 #define DOM_ROW_COMPLETE    2U /* every field is here */
 #define DOM_ROW_PLAIN       4U /* not sealed: test_plain */
+#define DOM_ROW_MOVING      8U /* was the home row; on its way to another home region */
 #define DOM_ROW_LABELLED    16U /* a label follows the header */
-#define DOM_ROW_FLAGS_KNOWN 23U
+#define DOM_ROW_FLAGS_KNOWN 31U
+#define DOM_ROW_NO_PEER     255U
 
 struct dom_row_header {
+    uint8_t format; /* as read; what is written is DOM_ROW_FORMAT */
     uint8_t flags;
     uint32_t epoch; /* of the data key */
     uint64_t version;
@@ -73,14 +76,17 @@ struct dom_row_body {
     int64_t create_time_ms;
     int64_t update_time_ms;
     uint64_t copies; /* peers (numbers local to the region) that hold a part; 0 in replicas */
+    uint8_t moves_to; /* MOVING: peer number of its next home region; else NO_PEER */
     struct dom_store_field *fields;
+    const uint64_t *lies; /* per field: the peers that hold it or are to; NULL: not known */
     size_t num_fields;
 };
 size_t dom_row_body_size(const struct dom_row_body *body);
 /* `out` has dom_row_body_size bytes. */
 void dom_row_body_encode(const struct dom_row_body *body, uint8_t *out);
-/* Slices lie in `bytes`, the field array in the arena. Errors: CORRUPT, RESOURCE. */
-enum dom_code dom_row_body_decode(struct dom_row_body *body, struct dom_slice bytes,
+/* Slices lie in `bytes`, the field array in the arena. `format` is the header's.
+ * Errors: CORRUPT, RESOURCE. */
+enum dom_code dom_row_body_decode(struct dom_row_body *body, uint8_t format, struct dom_slice bytes,
                                   struct dom_arena *arena, struct dom_error *err) DOM_MUST_USE;
 
 /* What may be known of a row without opening it: whose law follows it, and how long the value of

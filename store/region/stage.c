@@ -48,15 +48,19 @@ static enum dom_code read_state(struct dom_region *region, struct dom_row_state 
     rc = dom_row_open(&region->open, &place, value.bytes, region->host->options.test_plain,
                       &scratch, &header, &bytes, err);
     if (rc == DOM_OK) {
-        rc = dom_row_body_decode(&body, bytes, &scratch, err);
+        rc = dom_row_body_decode(&body, header.format, bytes, &scratch, err);
     }
     if (rc == DOM_OK) {
         state->live = true;
         state->home = (header.flags & DOM_ROW_HOME) != 0;
+        state->moving = (header.flags & DOM_ROW_MOVING) != 0;
+        state->complete = (header.flags & DOM_ROW_COMPLETE) != 0;
         state->version = header.version;
         state->create_time_ms = body.create_time_ms;
+        state->update_time_ms = body.update_time_ms;
         state->copies = body.copies;
         state->num_fields = body.num_fields;
+        state->names = dom_stage_names(body.fields, body.num_fields);
         memcpy(state->home_country, body.home, sizeof(state->home_country));
     }
     dom_arena_cleanup(&scratch);
@@ -64,14 +68,27 @@ static enum dom_code read_state(struct dom_region *region, struct dom_row_state 
     return rc;
 }
 
-static uint64_t hash_of(struct dom_slice key)
+static uint64_t hash_more(uint64_t hash, struct dom_slice bytes)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (size_t i = 0; i < key.len; i++) {
-        hash = (hash ^ key.data[i]) * UINT64_C(0x100000001b3);
+    for (size_t i = 0; i < bytes.len; i++) {
+        hash = (hash ^ bytes.data[i]) * UINT64_C(0x100000001b3);
     }
     return hash ^ (hash >> 32);
+}
+
+static uint64_t hash_of(struct dom_slice key)
+{
+    return hash_more(UINT64_C(0xcbf29ce484222325), key);
+}
+
+uint64_t dom_stage_names(const struct dom_store_field *fields, size_t num_fields)
+{
+    uint64_t hash = num_fields;
+
+    for (size_t i = 0; i < num_fields; i++) {
+        hash = hash_more(hash * 31 + fields[i].name.len, fields[i].name);
+    }
+    return hash;
 }
 
 enum dom_code dom_stage_state(struct dom_region *region, struct dom_slice kind, struct dom_slice id,
@@ -115,7 +132,7 @@ void dom_region_next_nonce(struct dom_region *region, uint8_t *out)
     dom_put_u64be(out + 4, ++region->nonce);
 }
 
-static void begin_header(struct dom_region *region, struct dom_row_header *header)
+void dom_stage_header(struct dom_region *region, struct dom_row_header *header)
 {
     if (region->host->options.test_plain) {
         header->flags |= DOM_ROW_PLAIN;
@@ -146,7 +163,7 @@ enum dom_code dom_stage_row(struct dom_region *region, const struct dom_row_stat
         dom_arena_cleanup(&scratch);
         return DOM_FAIL(err, DOM_RESOURCE, "row of %zu bytes: out of memory", size);
     }
-    begin_header(region, header);
+    dom_stage_header(region, header);
     dom_row_body_encode(body, plain);
     size_t len = dom_row_seal(&region->seal, &place, header, dom_slice_of(plain, size), sealed);
     dom_db_batch_put(region->db, region->group.batch, DOM_DB_ROWS, state->key,
@@ -164,6 +181,11 @@ void dom_stage_tombstone(struct dom_region *region, struct dom_slice key, uint64
     dom_db_batch_delete(region->db, region->group.batch, DOM_DB_ROWS, key);
     dom_db_batch_put(region->db, region->group.batch, DOM_DB_LOCATOR, key,
                      dom_slice_of(value, sizeof(value)));
+}
+
+void dom_stage_forget(struct dom_region *region, struct dom_slice key)
+{
+    dom_db_batch_delete(region->db, region->group.batch, DOM_DB_ROWS, key);
 }
 
 enum dom_code dom_stage_entries(struct dom_region *region, const struct dom_slice *entries,
@@ -283,6 +305,11 @@ static enum dom_code check_record(const struct dom_region *region, const struct 
     return check_fields(op, err);
 }
 
+static enum dom_code moving(struct dom_error *err)
+{
+    return DOM_FAIL(err, DOM_UNAVAILABLE, "the record is on its way to another home region");
+}
+
 /* The record has no home row here. No other open region may have one; the version must grow over
  * whatever any of them remembers. Creators hold the claim until their group is through. */
 static enum dom_code check_elsewhere(struct dom_region *region, const struct dom_store_op *op,
@@ -298,7 +325,7 @@ static enum dom_code check_elsewhere(struct dom_region *region, const struct dom
         }
         if (!dom_claims_take(region->host->claims, claim, op->kind, op->id, region->number,
                              &region->group.claims)) {
-            return DOM_FAIL(err, DOM_HOME_MISMATCH,
+            return claim->holder == DOM_CLAIM_MOVER ? moving(err) : DOM_FAIL(err, DOM_HOME_MISMATCH,
                             "the record is being created with another home");
         }
     }
@@ -309,6 +336,9 @@ static enum dom_code check_elsewhere(struct dom_region *region, const struct dom
             continue;
         }
         enum dom_code rc = dom_region_peek(other, op->kind, op->id, &peek, err);
+        if (rc == DOM_OK && peek.moving) {
+            rc = moving(err);
+        }
         if (rc != DOM_OK) {
             return rc;
         }
@@ -343,6 +373,9 @@ static enum dom_code check_preconditions(struct dom_region *region, const struct
         }
         return DOM_OK;
     }
+    if (state->live && state->moving) {
+        return moving(err);
+    }
     enum dom_code rc = check_elsewhere(region, op, state, err);
     if (rc != DOM_OK) {
         return rc;
@@ -356,66 +389,24 @@ static enum dom_code check_preconditions(struct dom_region *region, const struct
                                           (unsigned long long)op->if_version);
 }
 
-/* ---- outbox ------------------------------------------------------------------------------- */
-
-static enum dom_code peers_of(struct dom_region *region, dom_store_set set, uint64_t *peersp,
-                              struct dom_error *err)
-{
-    *peersp = 0;
-    set &= ~((dom_store_set)1 << region->number);
-    while (set != 0) {
-        int number = __builtin_ctzll(set);
-        set &= set - 1;
-        int peer = dom_region_peer_of(region, (dom_store_region)number);
-        if (peer < 0) {
-            return DOM_FAIL(err, DOM_RESOURCE, "region %s has %u peers already", region->name,
-                            DOM_PEERS_MAX);
-        }
-        *peersp |= (uint64_t)1 << peer;
-    }
-    return DOM_OK;
-}
-
-static size_t seal_identity(struct dom_region *region, const struct dom_store_op *op,
-                            struct dom_slice key, uint8_t *out)
-{
-    struct dom_row_place place = {
-        .keys = region->keys, .region = dom_slice_str(region->name), .key = key};
-    struct dom_row_header header = {.version = op->version};
-    uint8_t plain[1 + DOM_ROW_KIND_BYTES_MAX + DOM_ID_BYTES_MAX];
-
-    begin_header(region, &header);
-    plain[0] = (uint8_t)op->kind.len;
-    memcpy(plain + 1, op->kind.data, op->kind.len);
-    memcpy(plain + 1 + op->kind.len, op->id.data, op->id.len);
-    return dom_row_seal(&region->seal, &place, &header,
-                        dom_slice_of(plain, 1 + op->kind.len + op->id.len), out);
-}
-
-static void stage_outbox(struct dom_region *region, struct dom_store_op *op, struct dom_slice key,
-                         uint64_t targets)
-{
-    uint8_t sealed[DOM_ROW_HEADER_SIZE + 1 + DOM_ROW_KIND_BYTES_MAX + DOM_ID_BYTES_MAX +
-                   DOM_ROW_SEAL_SIZE];
-    uint8_t value[DOM_OUTBOX_HEADER_SIZE + DOM_ROW_KEY_BYTES_MAX + sizeof(sealed)];
-    uint8_t seq[8];
-    struct dom_outbox_entry entry = {
-        .type = DOM_OUTBOX_WRITE, .version = op->version, .targets = targets, .key = key};
-
-    if (op->type == DOM_STORE_DELETE) {
-        entry.type = DOM_OUTBOX_DELETE;
-        entry.sealed = dom_slice_of(sealed, seal_identity(region, op, key, sealed));
-    }
-    DOM_ASSERT(dom_outbox_size(&entry) <= sizeof(value));
-    dom_outbox_encode(&entry, value);
-    op->internal.seq = region->group.next_seq++;
-    op->internal.pending = op->sync & ~((dom_store_set)1 << region->number);
-    dom_put_u64be(seq, op->internal.seq);
-    dom_db_batch_put(region->db, region->group.batch, DOM_DB_OUTBOX, dom_slice_of(seq, sizeof(seq)),
-                     dom_slice_of(value, dom_outbox_size(&entry)));
-}
-
 /* ---- the operations ----------------------------------------------------------------------- */
+
+/* Which peers get which field: what the submitter said, or what the policy says of the targets.
+ * Every target is a peer by now. */
+static void find_lies(struct dom_region *region, const struct dom_store_op *op, uint64_t *lies)
+{
+    const struct dom_store_options *options = &region->host->options;
+
+    for (size_t i = 0; i < op->num_fields; i++) {
+        dom_store_set set = 0;
+        if (op->field_regions != NULL) {
+            set = op->field_regions[i];
+        } else if (options->field_regions != NULL) {
+            set = options->field_regions(options->context, op->kind, op->home, op->fields[i].name);
+        }
+        DOM_ASSERT(dom_stage_peers(region, set & op->targets, &lies[i], NULL) == DOM_OK);
+    }
+}
 
 static enum dom_code stage_put(struct dom_region *region, const struct dom_store_op *op,
                                struct dom_row_state *state, uint64_t peers, struct dom_error *err)
@@ -431,25 +422,33 @@ static enum dom_code stage_put(struct dom_region *region, const struct dom_store
         .copies = peers,
         .num_fields = op->num_fields};
     struct dom_store_field fields[DOM_FIELDS_MAX];
+    uint64_t lies[DOM_FIELDS_MAX];
 
     memcpy(body.home, op->home, sizeof(body.home));
     for (size_t i = 0; i < op->num_fields; i++) {
         fields[i] = op->fields[i];
     }
     body.fields = fields;
+    body.lies = lies;
+    body.moves_to = DOM_ROW_NO_PEER;
+    find_lies(region, op, lies);
     enum dom_code rc = dom_stage_row(region, state, &header, &body, err);
     if (rc != DOM_OK) {
         return rc;
     }
     if (exists && op->num_fields < state->num_fields) {
-        dom_stage_purge(region, state->key);
+        dom_stage_purge(region, state->key, false);
     }
     state->live = true;
     state->home = true;
+    state->moving = false;
+    state->complete = true;
     state->version = op->version;
     state->create_time_ms = body.create_time_ms;
+    state->update_time_ms = body.update_time_ms;
     state->copies = peers;
     state->num_fields = op->num_fields;
+    state->names = dom_stage_names(op->fields, op->num_fields);
     memcpy(state->home_country, op->home, sizeof(state->home_country));
     return DOM_OK;
 }
@@ -458,7 +457,7 @@ static void stage_delete(struct dom_region *region, const struct dom_store_op *o
                          struct dom_row_state *state)
 {
     dom_stage_tombstone(region, state->key, op->version);
-    dom_stage_purge(region, state->key);
+    dom_stage_purge(region, state->key, false);
     state->live = false;
     state->home = false;
     state->floor = op->version;
@@ -484,16 +483,21 @@ static enum dom_code stage_write(struct dom_region *region, struct dom_store_op 
         rc = check_preconditions(region, op, state, err);
     }
     if (rc == DOM_OK && op->type == DOM_STORE_PUT) {
-        rc = peers_of(region, op->targets, &peers, err);
+        rc = dom_stage_check_placement(region, op, err);
+    }
+    if (rc == DOM_OK && op->type == DOM_STORE_PUT) {
+        rc = dom_stage_peers(region, op->targets, &peers, err);
     }
     if (rc != DOM_OK) {
         return rc;
     }
     bool exists = state->live && state->home;
     uint64_t targets = peers | (exists ? state->copies : 0);
-    if (targets != 0 && region->group.next_seq - atomic_load(&region->done_seq) > DOM_OUTBOX_MAX) {
-        return DOM_FAIL(err, DOM_RESOURCE, "region %s owes %u replications", region->name,
-                        DOM_OUTBOX_MAX);
+    if (targets != 0) {
+        rc = dom_stage_outbox_room(region, err);
+    }
+    if (rc != DOM_OK) {
+        return rc;
     }
     op->version = (exists ? state->version : state->floor) + 1;
     rc = dom_stage_entries(region, op->entries, op->num_entries, op->receipts, err);
@@ -507,7 +511,7 @@ static enum dom_code stage_write(struct dom_region *region, struct dom_store_op 
         stage_delete(region, op, state);
     }
     if (targets != 0) {
-        stage_outbox(region, op, state->key, targets);
+        dom_stage_owed(region, op, state->key, targets);
     }
     dom_index_stage_request(region, op);
     dom_index_stage_limits(region, op);

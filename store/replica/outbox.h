@@ -2,9 +2,10 @@
  * targets, in the order of commits; it holds no value of the record.
  *
  *   key    uint64 big-endian sequence number, from 1 on, without gaps
- *   value  format byte 1, type (1 write, 2 delete), uint64 version, uint64 targets (peer numbers
+ *   value  format byte, type (1 write, 2 delete, 3 place), uint64 version, uint64 targets (peer numbers
  *          of the home region), uint16 key length, row key; a delete is followed by its identity
- *          (kind length byte, kind, id), sealed like a row: the row itself is gone.
+ *          (kind length byte, kind, id), sealed like a row: the row itself is gone. "place": the
+ *          record is as it was, but belongs in other regions than before.
  *
  * Thread contract: pure.
  */
@@ -18,7 +19,7 @@
 
 #define DOM_OUTBOX_HEADER_SIZE 20U
 
-enum dom_outbox_type { DOM_OUTBOX_WRITE = 1, DOM_OUTBOX_DELETE = 2 };
+enum dom_outbox_type { DOM_OUTBOX_WRITE = 1, DOM_OUTBOX_DELETE = 2, DOM_OUTBOX_PLACE = 3 };
 
 struct dom_outbox_entry {
     enum dom_outbox_type type;

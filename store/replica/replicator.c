@@ -227,6 +227,7 @@ static void ship(struct dom_replicator *replicator, dom_store_set ready, uint64_
         } else {
             target->in_flight = true;
             target->ships_to = to;
+            target->number = replicator->begun;
             target->round = replicator->round;
             target->round->refs++;
         }
@@ -301,6 +302,9 @@ static void do_round(struct dom_replicator *replicator, dom_store_set ready, uin
 
     DOM_ASSERT(round != NULL);
     round->refs = 1;
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    replicator->begun++;
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
     dom_arena_init(&round->arena, NULL, 0, DOM_RUN_ARENA_BYTES_MAX);
     replicator->round = round;
     enum dom_code rc = dom_run_read(replicator, from, &round->run, &err);
@@ -317,6 +321,8 @@ static void do_round(struct dom_replicator *replicator, dom_store_set ready, uin
     }
     DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
     release_round(&replicator->round);
+    replicator->shipped = replicator->begun;
+    DOM_ASSERT(pthread_cond_broadcast(&replicator->wake) == 0);
     DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
 }
 
@@ -483,6 +489,30 @@ void dom_replicator_notify(struct dom_replicator *replicator, struct dom_store_o
     }
     DOM_ASSERT(pthread_cond_broadcast(&replicator->wake) == 0);
     DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+}
+
+/* The lock is held. */
+static bool under_way(const struct dom_replicator *replicator, uint64_t number)
+{
+    bool busy = replicator->shipped < number;
+
+    for (size_t i = 0; i < DOM_REGIONS_MAX && !busy; i++) {
+        const struct dom_replica_target *target = &replicator->targets[i];
+        busy = target->in_flight && target->number <= number;
+    }
+    return busy;
+}
+
+bool dom_replicator_barrier(struct dom_replicator *replicator)
+{
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    uint64_t number = replicator->begun;
+    while (!replicator->stopping && under_way(replicator, number)) {
+        DOM_ASSERT(pthread_cond_wait(&replicator->wake, &replicator->lock) == 0);
+    }
+    bool going = !replicator->stopping;
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+    return going;
 }
 
 bool dom_replicator_idle(struct dom_replicator *replicator)

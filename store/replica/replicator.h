@@ -27,6 +27,9 @@ void dom_replicator_destroy(struct dom_replicator *replicator);
 /* New outbox entries are durable; `sync` (chain by internal.wait_next) waits for replicas. Also
  * when a region was opened. */
 void dom_replicator_notify(struct dom_replicator *replicator, struct dom_store_op *sync);
+/* Waits until nothing is under way any more that was read from the home's rows before this call;
+ * false: it is stopping. Not on a commit thread. */
+bool dom_replicator_barrier(struct dom_replicator *replicator);
 /* Everything committed so far is at every open target. */
 bool dom_replicator_idle(struct dom_replicator *replicator);
 /* As dom_store_staleness_ms. */

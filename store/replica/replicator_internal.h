@@ -28,6 +28,7 @@ struct dom_replica_target {
     struct dom_region_job job;
     struct dom_apply_item *items;
     struct dom_round *round; /* what the job's items lie in */
+    uint64_t number;         /* of that round */
 };
 
 struct dom_replicator {
@@ -40,6 +41,8 @@ struct dom_replicator {
     pthread_t thread;
     struct dom_store_op *waiting; /* by internal.wait_next */
     uint64_t events;              /* shipments done and calls so far */
+    uint64_t begun;               /* rounds so far */
+    uint64_t shipped;             /* rounds read, projected and given to their targets */
     struct dom_replica_target targets[DOM_REGIONS_MAX];
     uint64_t tail;    /* newest entry that notify told of */
     uint64_t least;   /* position of the last target, when trimming last looked */
@@ -59,6 +62,7 @@ struct dom_run_record {
     struct dom_slice key;
     struct dom_slice sealed; /* of a delete */
     bool is_delete;
+    bool is_placed; /* its placement changed, perhaps besides the record */
     uint64_t version;
     dom_store_set targets;
 };
@@ -66,6 +70,7 @@ struct dom_run_record {
 struct dom_run {
     uint64_t from;
     uint64_t to; /* last entry read */
+    dom_store_region region_of[DOM_PEERS_MAX]; /* by peer number of the home; NO_REGION: not open */
     struct dom_run_record records[DOM_RUN_ENTRIES_MAX];
     size_t num_records;
 };

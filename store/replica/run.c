@@ -10,14 +10,20 @@ static enum dom_code no_memory(struct dom_error *err)
     return DOM_FAIL(err, DOM_RESOURCE, "replication needs more memory than one round may have");
 }
 
-static dom_store_set regions_of(struct dom_replicator *replicator, uint64_t peers)
+/* Looked up once a run: a peer that opens meanwhile has its own position to go on from. */
+static void look_up_peers(struct dom_replicator *replicator, struct dom_run *run)
+{
+    for (unsigned i = 0; i < DOM_PEERS_MAX; i++) {
+        run->region_of[i] = dom_region_peer(replicator->home, i);
+    }
+}
+
+static dom_store_set regions_of(const struct dom_run *run, uint64_t peers)
 {
     dom_store_set set = 0;
 
-    while (peers != 0) {
-        unsigned peer = (unsigned)__builtin_ctzll(peers);
-        peers &= peers - 1;
-        dom_store_region region = dom_region_peer(replicator->home, peer);
+    for (; peers != 0; peers &= peers - 1) {
+        dom_store_region region = run->region_of[__builtin_ctzll(peers)];
         if (region != DOM_STORE_NO_REGION) {
             set |= (dom_store_set)1 << region;
         }
@@ -53,7 +59,8 @@ static enum dom_code add_entry(struct dom_replicator *replicator, struct dom_run
         record = &run->records[run->num_records++];
         *record = (struct dom_run_record){.key = dom_slice_of(key, entry.key.len)};
     }
-    record->targets |= regions_of(replicator, entry.targets);
+    record->targets |= regions_of(run, entry.targets);
+    record->is_placed = record->is_placed || entry.type == DOM_OUTBOX_PLACE;
     record->version = entry.version;
     record->is_delete = entry.type == DOM_OUTBOX_DELETE;
     if (record->is_delete) {
@@ -77,6 +84,7 @@ enum dom_code dom_run_read(struct dom_replicator *replicator, uint64_t from, str
     run->from = from;
     run->to = from;
     run->num_records = 0;
+    look_up_peers(replicator, run); /* after the tail: every entry up to it names peers that exist */
     if (!dom_db_enter(db)) {
         return DOM_FAIL(err, DOM_IO, "the home's database is not open");
     }
@@ -120,7 +128,7 @@ static enum dom_code project_delete(struct dom_replicator *replicator,
                                     const struct dom_run_record *record, dom_store_set targets,
                                     struct dom_error *err)
 {
-    struct dom_apply_item item = {.remove = true, .version = record->version};
+    struct dom_apply_item item = {.remove = true, .deleted = true, .version = record->version};
 
     enum dom_code rc =
         dom_region_open_identity(replicator->home, &replicator->cipher, record->sealed, record->key,
@@ -134,10 +142,11 @@ static enum dom_code project_delete(struct dom_replicator *replicator,
 /* What `target` may hold of the row: the fields whose placement has it. None, or a target that the
  * newest write does not name: it is to hold nothing. */
 static enum dom_code project_row(struct dom_replicator *replicator, const struct dom_store_row *row,
-                                 const dom_store_set *allowed, bool is_copy, int target,
-                                 struct dom_error *err)
+                                 const dom_store_set *allowed, bool is_copy, bool is_placed,
+                                 int target, struct dom_error *err)
 {
-    struct dom_apply_item item = {.kind = row->kind,
+    struct dom_apply_item item = {.placed = is_placed,
+                                  .kind = row->kind,
                                   .id = row->id,
                                   .version = row->version,
                                   .create_time_ms = row->create_time_ms,
@@ -165,6 +174,7 @@ static enum dom_code project_write(struct dom_replicator *replicator,
                                    struct dom_error *err)
 {
     const struct dom_store_options *options = &replicator->host->options;
+    const struct dom_run *run = &replicator->round->run;
     dom_store_set allowed[DOM_FIELDS_MAX];
     struct dom_region_row row;
 
@@ -181,11 +191,15 @@ static enum dom_code project_write(struct dom_replicator *replicator,
                          ? 0
                          : options->field_regions(options->context, row.row.kind, row.row.home,
                                                   row.row.fields[i].name);
+        if (row.lies != NULL) {
+            allowed[i] &= regions_of(run, row.lies[i]); /* what the log knows of, and no more */
+        }
     }
-    dom_store_set copies = regions_of(replicator, row.copies);
+    dom_store_set copies = regions_of(run, row.copies);
     for (; rc == DOM_OK && targets != 0; targets &= targets - 1) {
         int target = __builtin_ctzll(targets);
-        rc = project_row(replicator, &row.row, allowed, (copies >> target & 1) != 0, target, err);
+        rc = project_row(replicator, &row.row, allowed, (copies >> target & 1) != 0,
+                         record->is_placed, target, err);
     }
     return rc;
 }

@@ -47,8 +47,13 @@ static void damaged_entries_are_refused(void **state)
     assert_int_equal(dom_outbox_decode(&out, dom_slice_of(bytes, len), NULL), DOM_CORRUPT);
     bytes[1] = 3;
     assert_int_equal(dom_outbox_decode(&out, dom_slice_of(bytes, len), NULL), DOM_CORRUPT);
+    bytes[0] = 2; /* a format that has places only */
     bytes[1] = DOM_OUTBOX_WRITE;
-    bytes[0] = 2;
+    assert_int_equal(dom_outbox_decode(&out, dom_slice_of(bytes, len), NULL), DOM_CORRUPT);
+    bytes[1] = DOM_OUTBOX_PLACE;
+    assert_int_equal(dom_outbox_decode(&out, dom_slice_of(bytes, len), NULL), DOM_OK);
+    assert_int_equal(out.type, DOM_OUTBOX_PLACE);
+    bytes[0] = 3;
     assert_int_equal(dom_outbox_decode(&out, dom_slice_of(bytes, len), NULL), DOM_FORMAT);
 }
 
