@@ -56,6 +56,7 @@ static void list_keys(struct key keys[KEYS_MAX], struct dom_config *c, struct co
         {"store.compression", KEY_TEXT, c->compression, 0, 0, 0, NULL},
         {"store.block_cache_mib", KEY_COUNT, &r->block_cache_bytes, 1, 65536, 1U << 20, NULL},
         {"store.write_buffer_mib", KEY_COUNT, &r->write_buffer_bytes, 1, 1024, 1U << 20, NULL},
+        {"store.place_per_s", KEY_COUNT, &r->place_per_s, 1, 1000000, 1, NULL},
         {"store.purge_ms", KEY_COUNT, &r->purge_ms, 100, 3600000, 1, NULL},
         {"audit.fsck_interval_s", KEY_COUNT, &r->fsck_interval_ms, 0, 31536000, 1000, NULL},
         {"audit.fsck_kib_per_s", KEY_COUNT, &r->fsck_rate, 16, 16777216, 1024, NULL},

@@ -123,6 +123,29 @@ void dom_handle_get_policy(struct dom_rpc_call *call, void *context)
     dom_turn_answer(&turn, dom_buffer_slice(out));
 }
 
+static void put_placement(struct dom_buffer *out, struct dom_store *store)
+{
+    struct dom_store_placing all[DOM_REGIONS_MAX];
+    size_t num = dom_store_placing_all(store, all, DOM_REGIONS_MAX);
+
+    for (size_t i = 0; i < num; i++) {
+        struct dom_store_placing at = all[i];
+        size_t begun = dom_wire_begin(out, 20);
+        dom_wire_str(out, 1, dom_store_region_name(store, (dom_store_region)i));
+        dom_wire_uint(out, 2, (uint64_t)at.stage + 1);
+        dom_wire_uint(out, 3, (uint64_t)at.since_ms);
+        dom_wire_uint(out, 4, at.examined);
+        dom_wire_uint(out, 5, at.remaining);
+        dom_wire_uint(out, 6, at.moved);
+        dom_wire_uint(out, 7, at.rehomed);
+        dom_wire_uint(out, 8, at.without_place);
+        dom_wire_uint(out, 9, at.owed);
+        dom_wire_uint(out, 10, at.purged);
+        dom_wire_uint(out, 11, at.unpurged);
+        dom_wire_end(out, begun);
+    }
+}
+
 void dom_handle_get_policy_status(struct dom_rpc_call *call, void *context)
 {
     struct dom_turn turn;
@@ -146,6 +169,7 @@ void dom_handle_get_policy_status(struct dom_rpc_call *call, void *context)
     dom_wire_str(out, 7, failure);
     dom_wire_uint(out, 8, info->num_rules);
     dom_wire_uint(out, 9, dom_policy_num_regions(turn.snapshot->policy));
+    put_placement(out, turn.router->store);
     dom_turn_answer(&turn, dom_buffer_slice(out));
 }
 

@@ -160,7 +160,8 @@ static enum dom_code open_regions(struct dom_router *router, const struct dom_po
                                   struct dom_error *err)
 {
     (void)pthread_mutex_lock(&router->holder.lock);
-    if (router->holder.current == NULL) {
+    bool starting = router->holder.current == NULL;
+    if (starting) {
         router->holder.first = dom_policy_ref(policy);
     }
     (void)pthread_mutex_unlock(&router->holder.lock);
@@ -171,6 +172,9 @@ static enum dom_code open_regions(struct dom_router *router, const struct dom_po
         if (rc != DOM_OK) {
             return dom_error_prefix(err, "region %s", name);
         }
+    }
+    if (starting) {
+        dom_router_open_retired(router);
     }
     return DOM_OK;
 }
@@ -193,16 +197,21 @@ static void name_finding(const struct dom_findings *findings, const char *path,
 static void put_in_force(struct dom_router *router, struct dom_snapshot *snapshot)
 {
     struct dom_policy_holder *holder = &router->holder;
+    bool moving = dom_store_rehoming(router->store);
 
     (void)pthread_mutex_lock(&holder->lock);
     struct dom_snapshot *old = holder->current;
     struct dom_policy *first = holder->first;
+    struct dom_policy *before = holder->before;
+    holder->before = old == NULL || moving ? NULL : dom_policy_ref(old->policy);
     holder->current = snapshot;
     holder->first = NULL;
     holder->last_failure[0] = '\0';
     (void)pthread_mutex_unlock(&holder->lock);
+    dom_store_placement_changed(router->store);
     dom_snapshot_unref(old);
     dom_policy_unref(first);
+    dom_policy_unref(before);
 }
 
 static bool same_bytes(struct dom_router *router, const struct dom_policy *policy)

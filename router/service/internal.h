@@ -32,6 +32,8 @@ struct dom_policy_holder {
     struct dom_policy *first; /* one reference, while the start opens its regions: replication that
                                * was owed at the last stop asks before there is a `current` */
     struct announcement *waiting; /* of its activation, for logs that are closed */
+    struct dom_policy *before; /* in force before `current`, one reference; NULL: not known, or the
+                                * records were still moving when `current` came */
     uint64_t reloads_failed;
     char last_failure[512];
     struct dom_vote {             /* one operator's wish, waiting for a second */
@@ -102,6 +104,21 @@ struct dom_approval {
 enum dom_code dom_router_load_policy(struct dom_router *router, bool *changedp,
                                      struct dom_approval *approval, struct dom_findings *findings,
                                      struct dom_error *err) DOM_MUST_USE;
+/* ---- what the store asks (place.c; the store's threads) ---- */
+dom_store_set dom_router_field_regions(void *router, struct dom_slice kind, const char *home,
+                                       struct dom_slice field);
+dom_store_region dom_router_home_region(void *router, struct dom_slice kind, const char *home);
+bool dom_router_placement(void *router, struct dom_store_placement *out);
+enum dom_code dom_router_transfer_entry(void *router, const struct dom_store_transfer *transfer,
+                                        struct dom_buffer *out,
+                                        struct dom_error *err) DOM_MUST_USE;
+/* Opens the regions in the data folder that the policy does not name (any more), so that what lies
+ * there can be taken away. At the start. One that cannot be opened is logged. */
+void dom_router_open_retired(struct dom_router *router);
+/* Whether such records may still be at home in another region than the policy's lead. Any thread. */
+bool dom_router_may_be_elsewhere(struct dom_router *router, const struct dom_snapshot *snapshot,
+                                 struct dom_slice kind, const char *home, int64_t now_ms);
+
 /* Queues the activation of the snapshot's policy for every open log; each is durable before any
  * later entry of that log. Needs a running store, no server. */
 void dom_router_announce_policy(struct dom_router *router, const struct dom_snapshot *snapshot,
@@ -138,6 +155,7 @@ struct dom_turn {
     struct dom_rpc_call *call;
     struct dom_arena *arena;
     struct dom_snapshot *snapshot; /* one reference */
+    uint64_t placement_epoch;      /* of the store, from before the snapshot was taken */
     struct dom_caller caller;
     int64_t now_ms;
     uint64_t start_us;

@@ -152,8 +152,23 @@ static void scan_page(struct dom_job *job, struct dom_store_session *session)
     dom_rpc_post(turn->router->server, &listing->work, &listing->work);
 }
 
+/* A page is given out under the policy in force, or not at all. */
+static bool policy_stays(struct listing *listing)
+{
+    struct dom_snapshot *now = dom_holder_get(&listing->turn.router->holder);
+    bool same = now == listing->turn.snapshot;
+
+    dom_snapshot_unref(now);
+    return same;
+}
+
 static void next_page(struct listing *listing)
 {
+    if (!policy_stays(listing)) {
+        end_with(listing, DOM_UNAVAILABLE, NULL,
+                 "another policy is in force: go on with a new call from the last page's token");
+        return;
+    }
     dom_buffer_clear(&listing->page);
     dom_buffer_clear(&listing->subjects);
     listing->num_records = 0;
@@ -413,6 +428,13 @@ void dom_handle_list(struct dom_rpc_call *call, void *context)
     if (listing->access.decision.effect == DOM_EFFECT_DENY) {
         dom_turn_deny(turn, &listing->access, "list", listing->kind_name, dom_slice_of(NULL, 0),
                       listing->mask.names, listing->mask.num_names, NULL);
+        return;
+    }
+    if (dom_router_may_be_elsewhere(turn->router, turn->snapshot, listing->kind_name,
+                                    listing->home_name, turn->now_ms)) {
+        (void)dom_refuse(&turn->refusal, DOM_UNAVAILABLE, NULL,
+                         "records of this home are on their way to another home region; try again");
+        dom_turn_refuse(turn);
         return;
     }
     dom_arena_init(&listing->page_arena, NULL, 0, PAGE_ARENA_BYTES_MAX);

@@ -4,6 +4,8 @@
 #include "base/encode.h"
 #include "router/core/wire.h"
 
+static const char s_on_its_way[] = "the record is on its way to another home region; try again";
+
 /* ---- finding ---- */
 
 static enum dom_code get_row(const struct dom_turn *turn, dom_store_region region,
@@ -49,6 +51,18 @@ static enum dom_code search(const struct dom_turn *turn, const struct dom_key *k
     return DOM_NOT_FOUND;
 }
 
+/* The policy's lead does not have it, but records are on their way: it may still be at home where
+ * another policy wanted it. */
+static enum dom_code find_old_home(const struct dom_turn *turn, const struct dom_key *key,
+                                   struct dom_store_row *row, dom_store_region *regionp,
+                                   struct dom_error *err)
+{
+    enum dom_code rc = dom_store_locate(turn->router->session, DOM_STORE_NO_REGION, key->kind_name,
+                                        key->id, regionp, err);
+
+    return rc == DOM_OK ? get_row(turn, *regionp, key, row, err) : rc;
+}
+
 /* Whether the caller's own region can hold nothing of such a record: then it need not be asked. */
 static bool never_near(const struct dom_turn *turn, const struct dom_policy_placement *placement)
 {
@@ -86,6 +100,9 @@ enum dom_code dom_read_find(const struct dom_turn *turn, const struct dom_key *k
     }
     *regionp = turn->snapshot->store_of[placement->lead];
     rc = *regionp == near ? DOM_NOT_FOUND : get_row(turn, *regionp, key, row, err);
+    if (rc == DOM_NOT_FOUND && dom_store_rehoming(turn->router->store)) {
+        rc = find_old_home(turn, key, row, regionp, err);
+    }
     return rc == DOM_OK && !home_matches(turn, key, row) ? DOM_NOT_FOUND : rc;
 }
 
@@ -411,6 +428,12 @@ static void serve_from_lead(struct plan *plan)
     access->elsewhere = here & ~dom_snapshot_held(plan->snapshot, plan->placement, plan->lead);
     if (access->decision.effect == DOM_EFFECT_DENY) {
         deny(plan);
+        return;
+    }
+    if (here != 0 && (here & ~access->elsewhere) == 0 &&
+        dom_store_rehoming(plan->turn->router->store)) {
+        /* It may not lie where it still does, so nothing is given out from there. */
+        fail(plan, DOM_UNAVAILABLE, s_on_its_way);
         return;
     }
     if (access->request.crosses) {

@@ -59,61 +59,6 @@ static void store_post(void *context, struct dom_store_op *first, struct dom_sto
     }
 }
 
-/* The policy that says where a field may lie: the one in force, or at the start the one whose
- * regions are being opened. The caller owns a reference of each that is not NULL. */
-static void placing_policy(struct dom_router *router, struct dom_snapshot **snapshotp,
-                           struct dom_policy **policyp)
-{
-    struct dom_policy_holder *holder = &router->holder;
-
-    (void)pthread_mutex_lock(&holder->lock);
-    *snapshotp = holder->current == NULL ? NULL : dom_snapshot_ref(holder->current);
-    *policyp = dom_policy_ref(*snapshotp == NULL ? holder->first : (*snapshotp)->policy);
-    (void)pthread_mutex_unlock(&holder->lock);
-}
-
-/* By name, for as long as there is no snapshot: regions that are not open yet fall out, and the
- * store keeps what it owes them. */
-static dom_store_set open_so_far(const struct dom_router *router, const struct dom_policy *policy,
-                                 dom_policy_set regions)
-{
-    dom_store_set out = 0;
-
-    for (dom_policy_set left = regions; left != 0; left &= left - 1) {
-        const char *name = dom_policy_region_name(policy, (dom_policy_id)__builtin_ctzll(left));
-        dom_store_region region = dom_store_find_region(router->store, dom_slice_str(name));
-        if (region != DOM_STORE_NO_REGION) {
-            out |= UINT64_C(1) << region;
-        }
-    }
-    return out;
-}
-
-static dom_store_set field_regions(void *context, struct dom_slice kind, const char *home,
-                                   struct dom_slice field)
-{
-    struct dom_router *router = context;
-    struct dom_snapshot *snapshot = NULL;
-    struct dom_policy *policy = NULL;
-    dom_store_set regions = 0;
-
-    placing_policy(router, &snapshot, &policy);
-    dom_policy_id kind_id = dom_policy_find_kind(policy, kind);
-    dom_policy_id home_id = dom_policy_find_country(policy, dom_slice_str(home));
-    const struct dom_policy_placement *placement =
-        dom_policy_place(policy, kind_id, home_id, dom_clock_wall_ms(router->clock));
-    if (placement != NULL) {
-        dom_policy_id data_class = DOM_POLICY_NONE;
-        (void)dom_policy_field_class(policy, kind_id, field, &data_class);
-        dom_policy_set allowed = placement->regions[data_class];
-        regions = snapshot != NULL ? dom_snapshot_to_store(snapshot, allowed)
-                                   : open_so_far(router, policy, allowed);
-    }
-    dom_policy_unref(policy);
-    dom_snapshot_unref(snapshot);
-    return regions;
-}
-
 struct state_work {
     struct dom_rpc_work work;
     struct dom_router *router;
@@ -198,7 +143,11 @@ static enum dom_code open_store(struct dom_router *router, struct dom_error *err
         .test_plain = options->test_plain,
         .clock = router->clock,
         .post = store_post,
-        .field_regions = field_regions,
+        .field_regions = dom_router_field_regions,
+        .home_region = dom_router_home_region,
+        .placement = dom_router_placement,
+        .transfer_entry = dom_router_transfer_entry,
+        .place_per_s = options->place_per_s,
         .audit_state = audit_state,
         .context = router,
     };
@@ -342,6 +291,7 @@ void dom_router_destroy(struct dom_router *router)
     dom_rpc_server_destroy(router->server);
     dom_snapshot_unref(router->holder.current);
     dom_policy_unref(router->holder.first); /* of a start that failed */
+    dom_policy_unref(router->holder.before);
     dom_limit_table_cleanup(&router->limits);
     dom_buffer_cleanup(&router->scratch);
     dom_buffer_cleanup(&router->scratch2);

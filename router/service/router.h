@@ -42,6 +42,7 @@ struct dom_router_options {
     uint64_t checkpoint_ms;       /* 0: default */
     uint64_t audit_wait_ms;       /* how long a caller waits for its entry; 0: DOM_AUDIT_WAIT_MS */
     uint64_t purge_ms;
+    uint64_t place_per_s;         /* records a second that a new placement may copy; 0: default */
     uint64_t block_cache_bytes;
     uint64_t write_buffer_bytes;
     uint64_t fsck_interval_ms;    /* as in struct dom_store_options, with the next; 0: never */

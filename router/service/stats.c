@@ -11,6 +11,24 @@ struct store_metric {
     size_t offset; /* of a uint64_t in struct dom_store_stats */
 };
 
+static const struct store_metric s_placing[] = {
+    {"domicile_placement_remaining", "gauge", "Records still to be placed by the policy in force.",
+     offsetof(struct dom_store_placing, remaining)},
+    {"domicile_placement_moved", "gauge",
+     "Records taken away, copied or moved since the placement changed last.",
+     offsetof(struct dom_store_placing, moved)},
+    {"domicile_placement_rehomed", "gauge", "Of those, to another home region.",
+     offsetof(struct dom_store_placing, rehomed)},
+    {"domicile_placement_without_place", "gauge", "Records that may lie nowhere and are not read.",
+     offsetof(struct dom_store_placing, without_place)},
+    {"domicile_placement_unpurged", "gauge",
+     "Rows taken out of the region whose bytes are not purged yet.",
+     offsetof(struct dom_store_placing, unpurged)},
+    {"domicile_placement_purged_total", "counter",
+     "Rows taken out of the region and physically purged.",
+     offsetof(struct dom_store_placing, purged)},
+};
+
 #define STORE(field) offsetof(struct dom_store_stats, field)
 #define RPC(field) offsetof(struct dom_rpc_stats, field)
 
@@ -122,6 +140,22 @@ static void render_closed(struct dom_router *router, struct dom_buffer *out)
     }
 }
 
+static void render_placing(struct dom_router *router, struct dom_buffer *out)
+{
+    size_t num_regions = dom_store_num_regions(router->store);
+
+    for (size_t m = 0; m < DOM_ARRAY_LEN(s_placing); m++) {
+        dom_metrics_family(out, s_placing[m].name, s_placing[m].type, s_placing[m].help);
+        for (size_t i = 0; i < num_regions; i++) {
+            struct dom_store_placing placing;
+            dom_store_placing(router->store, (dom_store_region)i, &placing);
+            dom_buffer_printf(out, "%s{region=\"%s\"} %" PRIu64 "\n", s_placing[m].name,
+                              dom_store_region_name(router->store, (dom_store_region)i),
+                              at(&placing, s_placing[m].offset));
+        }
+    }
+}
+
 static void render_identity(const struct dom_router *router, const struct dom_rpc_stats *stats,
                             struct dom_buffer *out)
 {
@@ -156,6 +190,7 @@ void dom_router_render_metrics(void *context, struct dom_buffer *out)
     render_identity(router, &stats, out);
     render_store(router, out);
     render_closed(router, out);
+    render_placing(router, out);
     struct dom_snapshot *snapshot = dom_holder_get(&router->holder);
     const struct dom_policy_info *info = dom_policy_info(snapshot->policy);
     dom_metrics_family(out, "domicile_policy_version", "gauge", "Version of the policy in force.");

@@ -25,6 +25,7 @@ bool dom_turn_begin(struct dom_turn *turn, struct dom_rpc_call *call, struct dom
     turn->arena = dom_rpc_call_arena(call);
     turn->start_us = dom_clock_monotonic_us(router->clock);
     turn->now_ms = dom_clock_wall_ms(router->clock);
+    turn->placement_epoch = dom_store_placement_epoch(router->store);
     turn->snapshot = dom_holder_get(&router->holder);
     enum dom_code rc = dom_caller_resolve(&turn->caller, turn->snapshot, identity->subject,
                                           identity->service, identity->region, &turn->refusal);

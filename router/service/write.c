@@ -20,6 +20,7 @@ struct write {
     struct dom_slice *names;       /* of the fields */
     size_t num_names;
     dom_policy_set classes;
+    dom_store_set *field_regions;  /* PUT: per field, the other regions that are to hold it */
     uint64_t bytes;
     struct dom_slice entry;
     struct dom_store_receipt receipt;
@@ -121,7 +122,12 @@ static bool take_fields(struct write *write, Domicile__V1__Field **fields, size_
         refuse(write, DOM_INVALID, "fields", "the record is larger than 1 MiB");
         return false;
     }
+    write->field_regions = dom_turn_calloc(turn, num_fields, sizeof(*write->field_regions));
+    if (write->field_regions == NULL) {
+        return false;
+    }
     write->num_names = num_fields;
+    write->async.op.field_regions = write->field_regions;
     write->async.op.fields = stored;
     write->async.op.num_fields = num_fields;
     return true;
@@ -229,6 +235,13 @@ static dom_store_set find_targets(struct write *write)
             abroad |= UINT64_C(1) << region;
         }
     }
+    for (size_t i = 0; i < write->async.op.num_fields; i++) {
+        dom_policy_id data_class =
+            dom_access_field_class(snapshot, write->key.kind, write->names[i]);
+        write->field_regions[i] =
+            dom_snapshot_to_store(snapshot, write->placement->regions[data_class]) &
+            ~(UINT64_C(1) << write->lead);
+    }
     write->async.op.sync =
         dom_snapshot_to_store(snapshot, write->placement->sync) & write->async.op.targets;
     return abroad;
@@ -291,38 +304,67 @@ static void answer(struct write *write)
     dom_turn_answer(&write->turn, dom_buffer_slice(out));
 }
 
-static void submit(struct write *write);
+static void decide_and_submit(struct write *write);
+
+static void say_on_its_way(struct write *write)
+{
+    write->async.code = DOM_UNAVAILABLE;
+    write->async.message = "the record is on its way to another home region; try again";
+}
+
+/* Whether the record may be written where it is still at home: under the law of the policy's lead,
+ * and if all of it may lie there. */
+static bool may_commit_at(const struct write *write, dom_store_region home)
+{
+    const struct dom_snapshot *snapshot = write->turn.snapshot;
+
+    if (dom_snapshot_jurisdiction(snapshot, home) !=
+        dom_snapshot_jurisdiction(snapshot, write->lead)) {
+        return false;
+    }
+    return write->async.op.type == DOM_STORE_DELETE ||
+           (write->classes & ~dom_snapshot_held(snapshot, write->placement, home)) == 0;
+}
 
 /* The policy's lead is not where the record is at home (it has moved since, or the id is taken under
- * another home). The same home: commit there. Another: refuse. */
+ * another home). The same home: decide anew and commit there. Another: refuse. */
 static bool follow_home(struct write *write)
 {
     struct dom_turn *turn = &write->turn;
-    struct dom_store_op *op = &write->async.op;
+    const struct dom_store_op *op = &write->async.op;
     struct dom_store_row row;
     struct dom_error err = {0};
     dom_store_region home = DOM_STORE_NO_REGION;
 
-    if (write->async.code != DOM_HOME_MISMATCH || write->retried) {
+    if (write->async.code != DOM_HOME_MISMATCH) {
         return false;
     }
-    write->retried = true;
-    if (dom_store_locate(turn->router->session, DOM_STORE_NO_REGION, write->key.kind_name,
-                         write->key.id, &home, &err) != DOM_OK ||
+    if (write->retried) {
+        say_on_its_way(write); /* twice it was not where it had just been */
+        return false;
+    }
+    enum dom_code rc = dom_store_locate(turn->router->session, DOM_STORE_NO_REGION,
+                                        write->key.kind_name, write->key.id, &home, &err);
+    if (rc == DOM_UNAVAILABLE) {
+        say_on_its_way(write);
+    }
+    if (rc != DOM_OK ||
         dom_store_get(turn->router->session, home, write->key.kind_name, write->key.id, turn->arena,
                       &row, &err) != DOM_OK) {
         return false;
     }
-    bool same_home = strcmp(row.home, op->home) == 0;
-    bool same_law = dom_snapshot_jurisdiction(turn->snapshot, home) ==
-                    dom_snapshot_jurisdiction(turn->snapshot, write->lead);
-    if (!same_home || !same_law || home == write->lead) {
+    if (strcmp(row.home, op->home) != 0) {
         return false;
     }
-    op->targets = (op->targets | (UINT64_C(1) << write->lead)) & ~(UINT64_C(1) << home);
-    op->sync &= ~(UINT64_C(1) << home);
-    op->region = home;
-    submit(write);
+    if (home != write->lead && !may_commit_at(write, home)) {
+        if (dom_store_rehoming(turn->router->store)) {
+            say_on_its_way(write);
+        }
+        return false;
+    }
+    write->retried = true;
+    write->lead = home; /* or it has arrived meanwhile */
+    decide_and_submit(write);
     return true;
 }
 
@@ -350,8 +392,13 @@ static void submit(struct write *write)
 }
 
 /* Decides, makes the entry that the crossing needs, and hands over to the store. */
-static void decide_and_submit(struct write *write, enum dom_policy_op op, const char *op_name)
+static void decide_and_submit(struct write *write)
 {
+    enum dom_policy_op op =
+        write->async.op.type == DOM_STORE_DELETE ? DOM_OP_DELETE : DOM_OP_WRITE;
+    const char *op_name = op == DOM_OP_DELETE                    ? "delete"
+                          : write->async.op.if_version != 0 ? "update"
+                                                            : "write";
     struct dom_turn *turn = &write->turn;
     struct dom_store_op *store_op = &write->async.op;
     bool crosses =
@@ -375,6 +422,7 @@ static void decide_and_submit(struct write *write, enum dom_policy_op op, const 
     if (store_op->type == DOM_STORE_DELETE) {
         abroad = 0; /* a tombstone carries no bytes of the record */
     }
+    store_op->num_entries = 0;
     if (crosses || abroad != 0) {
         if (dom_turn_entry(turn, &write->entry, &write->access, op_name, write->key.kind_name,
                            write->key.id, write->names, write->num_names, write->bytes, 1,
@@ -395,6 +443,7 @@ static void decide_and_submit(struct write *write, enum dom_policy_op op, const 
                    dom_policy_country_name(turn->snapshot->policy, write->home));
     store_op->service = turn->caller.subject;
     write->async.call = turn->call;
+    store_op->placement_epoch = turn->placement_epoch;
     write->async.owner = write;
     write->async.done = done;
     dom_rpc_call_go_async(turn->call);
@@ -466,7 +515,7 @@ void dom_handle_put(struct dom_rpc_call *call, void *context)
         !find_placement(write)) {
         return;
     }
-    decide_and_submit(write, DOM_OP_WRITE, request->if_version != 0 ? "update" : "write");
+    decide_and_submit(write);
 }
 
 /* What is to be deleted: the classes and names that the record has at home. */
@@ -521,5 +570,5 @@ void dom_handle_delete(struct dom_rpc_call *call, void *context)
     if (!find_home(write) || !find_placement(write) || !look_at_record(write)) {
         return;
     }
-    decide_and_submit(write, DOM_OP_DELETE, "delete");
+    decide_and_submit(write);
 }

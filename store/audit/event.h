@@ -58,7 +58,11 @@
     X(GENESIS, "genesis", DOM_AUDIT_NEED_DETAIL,                                           \
       "the first entry of a log: detail.vkey, detail.format")                              \
     X(PURGE, "purge", DOM_AUDIT_NEED_DETAIL,                                               \
-      "bytes are physically gone: detail.action, detail.bytes, detail.files, detail.region")
+      "bytes are physically gone: detail.action, detail.cause, detail.region, "           \
+      "detail.rows; policy when a placement is the cause")                                 \
+    X(PLACEMENT, "placement", DOM_AUDIT_NEED_POLICY | DOM_AUDIT_NEED_DETAIL,               \
+      "a policy's placement makes parts of a record in other jurisdictions: policy, "      \
+      "record, fields, transfer; detail.action is copy or move")
 
 #define DOM_AUDIT_NEED_ACTOR   1U
 #define DOM_AUDIT_NEED_POLICY  2U
@@ -70,7 +74,7 @@ enum dom_audit_type {
     DOM_AUDIT_TYPES(X)
 #undef X
 };
-#define DOM_AUDIT_TYPE_COUNT 10
+#define DOM_AUDIT_TYPE_COUNT 11
 
 /* Static strings. */
 const char *dom_audit_type_name(enum dom_audit_type type);

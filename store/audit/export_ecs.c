@@ -33,6 +33,7 @@ static struct ecs_kind kind_of(const struct dom_audit_event *e)
             return (struct ecs_kind){{"database", NULL}, {"access", NULL}};
         case DOM_AUDIT_ERASURE:
         case DOM_AUDIT_PURGE:
+        case DOM_AUDIT_PLACEMENT:
             return (struct ecs_kind){{"database", NULL}, {"change", NULL}};
         case DOM_AUDIT_SINK:
             return (struct ecs_kind){{"host", NULL}, {"info", NULL}};

@@ -81,6 +81,10 @@ static struct ocsf_kind kind_of(const struct dom_audit_event *e)
             kind.activity_id = 7;
             kind.activity_name = "Delete";
             return kind;
+        case DOM_AUDIT_PLACEMENT:
+            kind.activity_id = 5;
+            kind.activity_name = "Write";
+            return kind;
         case DOM_AUDIT_POLICY:
             return (struct ocsf_kind){OCSF_ENTITY, 10, "Entity Management", "Activate"};
         case DOM_AUDIT_ROLLOUT:
