@@ -194,6 +194,69 @@ static void warn_dead(struct dom_reader *reader, const struct dom_rule *rule)
     }
 }
 
+static bool always_in_force_with(const struct dom_model *model, const struct dom_rule *outer,
+                                 const struct dom_rule *inner)
+{
+    if (outer->basis == inner->basis || outer->basis == DOM_POLICY_NONE) {
+        return true;
+    }
+    if (outer->basis == DOM_BASIS_HOME_RETURN || inner->basis == DOM_POLICY_NONE) {
+        return false; /* home_return holds for some of its places only */
+    }
+    const struct dom_basis *outside = &model->basis_info[outer->basis];
+    const struct dom_basis *inside = &model->basis_info[inner->basis];
+    return outside->from_ms <= inside->from_ms && outside->until_ms >= inside->until_ms;
+}
+
+/* Whether `rule` never decides anything because `other`, of the same effect, does so first: of
+ * forbids the first decides, of permits the one with the stronger obligation, then the first. */
+static bool hides(const struct dom_model *model, const struct dom_rule *other,
+                  const struct dom_rule *rule)
+{
+    bool first = other < rule; /* both lie in model->rules */
+
+    if (!rule->permit) {
+        return first && covers(other, rule);
+    }
+    if (rule->num_limits > 0 || !covers(other, rule) ||
+        !always_in_force_with(model, other, rule)) {
+        return false;
+    }
+    for (dom_policy_set left = rule->classes; left != 0; left &= left - 1) {
+        int c = __builtin_ctzll(left);
+        if (other->transform[c] < rule->transform[c] ||
+            (other->transform[c] == rule->transform[c] && !first)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A warning must not become an error by its number (P0099): these are told up to a hundred. */
+#define HIDDEN_TOLD_MAX 100U
+
+/* True when it said so. */
+static bool warn_hidden(struct dom_reader *reader, const struct dom_rule *rule)
+{
+    const struct dom_model *model = reader->model;
+    char help[256];
+
+    for (size_t i = 0; i < model->num_rules; i++) {
+        const struct dom_rule *other = &model->rules[i];
+        if (other == rule || other->permit != rule->permit ||
+            (rule->classes & ~other->classes) != 0 || !hides(model, other, rule)) {
+            continue;
+        }
+        (void)snprintf(help, sizeof(help), "the %s \"%s\" at line %u decides all of it",
+                       other->permit ? "permit" : "forbid", other->id,
+                       other->node->value_at.line);
+        dom_read_fail(reader, rule->node, "P0503", help, "the %s \"%s\" can never decide",
+                      rule->permit ? "permit" : "forbid", rule->id);
+        return true;
+    }
+    return false;
+}
+
 /* A permit for what no service may ask at all. */
 static void warn_unasked(struct dom_reader *reader, const struct dom_rule *rule)
 {
@@ -231,9 +294,13 @@ static void warn_writes(struct dom_reader *reader, const struct dom_rule *rule)
 static void check_rules(struct dom_reader *reader)
 {
     const struct dom_model *model = reader->model;
+    unsigned num_hidden = 0;
 
     for (size_t i = 0; i < model->num_rules; i++) {
         const struct dom_rule *rule = &model->rules[i];
+        if (num_hidden < HIDDEN_TOLD_MAX && warn_hidden(reader, rule)) {
+            num_hidden++;
+        }
         if (rule->permit) {
             warn_sensitive(reader, rule);
             warn_dead(reader, rule);
@@ -289,10 +356,42 @@ static void check_unused_bases(struct dom_reader *reader)
     }
 }
 
+/* Purposes that a service may give and no permit names: nothing crosses a border for them. Each is
+ * told once, where the first service gives it. */
+static void check_purposes(struct dom_reader *reader, const struct dom_node *root)
+{
+    const struct dom_model *model = reader->model;
+    struct dom_purposes known = {{0}};
+    const struct dom_node *services = dom_node_get(root, "services");
+
+    for (size_t i = 0; i < model->num_rules; i++) {
+        for (size_t w = 0; model->rules[i].permit && w < DOM_ARRAY_LEN(known.bits); w++) {
+            known.bits[w] |= model->rules[i].purposes.bits[w];
+        }
+    }
+    for (const struct dom_node *service = services->first; service != NULL;
+         service = service->next) {
+        const struct dom_node *purposes = dom_node_get(service, "purposes");
+        /* One name may stand without a list. */
+        const struct dom_node *one =
+            purposes == NULL ? NULL : purposes->type == DOM_NODE_STRING ? purposes : purposes->first;
+        for (; one != NULL; one = one == purposes ? NULL : one->next) {
+            dom_policy_id id = dom_names_find(&model->purposes, one->string);
+            if (id != DOM_POLICY_NONE && ((known.bits[id / 64] >> (id % 64)) & 1U) == 0) {
+                known.bits[id / 64] |= UINT64_C(1) << (id % 64);
+                dom_read_fail(reader, one, "P0603", "write a permit for it, or leave it at home",
+                              "no permit knows the purpose \"%s\": nothing crosses for it",
+                              dom_names_get(&model->purposes, id));
+            }
+        }
+    }
+}
+
 void dom_meaning_check(struct dom_reader *reader, const struct dom_node *root)
 {
     check_places(reader);
     check_rules(reader);
     check_dates(reader, root);
     check_unused_bases(reader);
+    check_purposes(reader, root);
 }

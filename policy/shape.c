@@ -71,21 +71,17 @@ static void check_date(struct walk *walk, const struct dom_node *node, bool time
     size_t bad_at = 0;
 
     if (!check_string(walk, node, time_allowed ? "a time as a string" : "a date as a string") ||
-        dom_date_parse(node->string, &ms, &bad_at) ||
-        (time_allowed && dom_time_parse(node->string, true, &ms))) {
+        (time_allowed ? dom_instant_parse(node->string, &ms, &bad_at)
+                      : dom_date_parse(node->string, &ms, &bad_at))) {
         return;
     }
     bool no_such_day = node->string.len >= 10 && (bad_at == 5 || bad_at == 8);
-    if (time_allowed && bad_at == 10) {
-        int64_t day = 0;
-        size_t day_bad_at = 0;
-        struct dom_slice head = dom_slice_of(node->string.data, 10);
-        no_such_day = !dom_date_parse(head, &day, &day_bad_at);
-        bad_at = no_such_day ? day_bad_at : 10;
-    }
+    bool other_zone = time_allowed && bad_at == 19;
     report(walk, "P0107", node, inside(node, bad_at),
            time_allowed ? "write 2027-06-30T00:00:00Z or 2027-06-30" : "write 2027-06-30",
-           no_such_day ? "there is no such day" : "this is no date of the form that is expected");
+           no_such_day  ? "there is no such day"
+           : other_zone ? "a time is in UTC, with a Z behind it: zones are not read"
+                        : "this is no date of the form that is expected");
 }
 
 static void check_duration(struct walk *walk, const struct dom_node *node)

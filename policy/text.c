@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/macros.h"
 
 static bool is_letter(uint8_t c)
 {
@@ -151,6 +152,44 @@ bool dom_date_parse(struct dom_slice text, int64_t *ms, size_t *bad_at)
     unsigned month = (unsigned)(text.data[5] - '0') * 10U + (unsigned)(text.data[6] - '0');
     *bad_at = month < 1 || month > 12 ? 5 : 8;
     return false;
+}
+
+/* Where a text leaves the form; its length when it has it. '0' stands for any digit. */
+static size_t form_end(struct dom_slice text, const char *form)
+{
+    size_t i = 0;
+
+    while (i < text.len && form[i] != '\0' &&
+           (form[i] == '0' ? is_digit(text.data[i]) : text.data[i] == (uint8_t)form[i])) {
+        i++;
+    }
+    return i;
+}
+
+bool dom_instant_parse(struct dom_slice text, int64_t *ms, size_t *bad_at)
+{
+    static const char form[] = "0000-00-00T00:00:00Z";
+    static const struct {
+        size_t at;
+        unsigned max;
+    } parts[] = {{11, 23}, {14, 59}, {17, 59}};
+
+    if (dom_date_parse(text, ms, bad_at)) {
+        return true;
+    }
+    struct dom_slice day = dom_slice_of(text.data, text.len < 10 ? text.len : 10);
+    if (!dom_date_parse(day, ms, bad_at)) {
+        return false;
+    }
+    *bad_at = form_end(text, form);
+    for (size_t i = 0; i < DOM_ARRAY_LEN(parts) && *bad_at > parts[i].at + 1; i++) {
+        const uint8_t *two = text.data + parts[i].at;
+        if ((unsigned)(two[0] - '0') * 10U + (unsigned)(two[1] - '0') > parts[i].max) {
+            *bad_at = parts[i].at;
+            return false;
+        }
+    }
+    return *bad_at == sizeof(form) - 1 && text.len == *bad_at && dom_time_parse(text, true, ms);
 }
 
 void dom_date_format(char *out, int64_t ms)

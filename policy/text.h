@@ -31,6 +31,8 @@ int64_t dom_duration_ms_longest(const struct dom_duration *duration);
 /* A date that exists, "2027-06-30", as its midnight UTC. On failure *bad_at is the offset of the
  * part that does not fit (8 for the 30 of 2027-02-30). */
 bool dom_date_parse(struct dom_slice text, int64_t *ms, size_t *bad_at);
+/* The same, or an instant in UTC, "2027-06-30T10:00:00Z": no other zone, no fraction, no leap second. */
+bool dom_instant_parse(struct dom_slice text, int64_t *ms, size_t *bad_at);
 /* "2027-06-30" of a time; out needs DOM_DATE_SIZE bytes. */
 #define DOM_DATE_SIZE 16
 void dom_date_format(char *out, int64_t ms);

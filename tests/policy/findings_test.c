@@ -97,8 +97,25 @@ static const struct mutation s_shape[] = {
     {"title = ", "ti-tle = ", "P0106", "ti-tle"},
     {"purposes = { serve", "purposes = { *s = {}; serve", "P0106", "*s"},
     {"expires = \"2030-01-01T00:00:00Z\"", "expires = \"2030-02-30T00:00:00Z\"", "P0107", "30T"},
+    /* Zones, in every way that they are written: at the byte where the zone begins. */
     {"expires = \"2030-01-01T00:00:00Z\"", "expires = \"2030-01-01T00:00:00+01:00\"", "P0107",
-     NULL},
+     "+01:00"},
+    {"expires = \"2030-01-01T00:00:00Z\"", "expires = \"2030-01-01T00:00:00-00:00\"", "P0107",
+     "-00:00\""},
+    {"expires = \"2030-01-01T00:00:00Z\"", "expires = \"2030-01-01T00:00:00z\"", "P0107", "z\""},
+    {"expires = \"2030-01-01T00:00:00Z\"", "expires = \"2030-01-01T00:00:00 CET\"", "P0107",
+     " CET"},
+    {"expires = \"2030-01-01T00:00:00Z\"", "expires = \"2030-01-01T00:00:00.5Z\"", "P0107", ".5Z"},
+    {"expires = \"2030-01-01T00:00:00Z\"", "expires = \"2030-01-01T24:00:00Z\"", "P0107", "24:"},
+    {"expires = \"2030-01-01T00:00:00Z\"", "expires = \"2030-01-01T23:60:00Z\"", "P0107", "60:"},
+    {"expires = \"2030-01-01T00:00:00Z\"", "expires = \"2030-01-01T23:59:60Z\"", "P0107", "60Z"},
+    {"expires = \"2030-01-01T00:00:00Z\"", "expires = \"2030-01-01 00:00:00Z\"", "P0107", " 00:"},
+    {"expires = \"2030-01-01T00:00:00Z\"", "expires = \"2027-02-30\"", "P0107", "30\""},
+    {"until = \"2027-06-30\"", "until = \"2027-02-30\"", "P0107", "30\""},
+    {"until = \"2027-06-30\"", "until = \"2100-02-29\"", "P0107", "29\""},
+    {"until = \"2027-06-30\"", "until = \"10000-01-01\"", "P0107", "0-01"},
+    {"do = \"pseudonymise\"; classes = (\"identifier\"); key = \"k1\"",
+     "do = \"limit\"; records = 5; per = \"P99999999999999999999D\"", "P0108", NULL},
     {"from = \"2026-03-01\"", "from = \"2026-02-29\"", "P0107", "29"},
     {"from = \"2026-03-01\"", "from = \"2026-13-01\"", "P0107", "13"},
     {"from = \"2026-03-01\"", "from = \"2026-3-1\"", "P0107", "-1"},
@@ -210,6 +227,15 @@ static const struct mutation s_risk[] = {
     {"id = \"forbid-1\"; effect = \"forbid\"; classes = (\"location\");",
      "id = \"forbid-1\"; effect = \"forbid\"; home = (\"EEA\");", "P0501", NULL},
     {"purposes = (\"serve\", \"moderation\")", "purposes = (\"serve\")", "P0502", NULL},
+    {"rules = (", "rules = ( { id = \"all\"; effect = \"forbid\"; classes = (\"*\"); home = "
+     "(\"US\"); }, { id = \"some\"; effect = \"forbid\"; classes = (\"public\"); home = "
+     "(\"US\"); },", "P0503", "{ id = \"some\""},
+    {"rules = (", "rules = ( { id = \"wide\"; effect = \"permit\"; ops = (\"read\", \"list\"); home "
+     "= (\"EEA\"); to = (\"US\", \"GB\"); kinds = (\"*\"); classes = (\"public\"); purposes = "
+     "(\"*\"); services = (\"*\"); basis = \"not_personal\"; }, { id = \"narrow\"; effect = "
+     "\"permit\"; ops = (\"read\"); home = (\"EEA\"); to = (\"US\"); kinds = (\"room\"); classes = "
+     "(\"public\"); purposes = (\"moderation\"); services = (\"feed\"); basis = \"scc\"; },",
+     "P0503", "{ id = \"narrow\""},
     {"bases = {", "bases = { old = { mechanism = \"x\"; from = \"2026-01-01\"; };", "P0601",
      "old"},
     {"classes = (\"location\"); }", "classes = (\"location\"); basis = \"scc\"; }", "P0602",
@@ -235,14 +261,19 @@ SUITE(each_unknown_reference_is_refused_at_its_place, s_references)
 SUITE(each_contradiction_is_refused_at_its_place, s_meaning)
 SUITE(each_risk_is_told_but_loads, s_risk)
 
-static void base_policy_has_no_findings(void **unused)
+/* What is wrong with no line of it: a purpose that is for use at home, told once. */
+static void base_policy_has_one_suggestion_and_nothing_else(void **unused)
 {
     (void)unused;
     struct dom_findings findings = {0};
     struct dom_policy *policy = NULL;
 
     assert_int_equal(test_compile(&policy, &findings, dom_slice_str(test_policy_text)), DOM_OK);
-    assert_int_equal(findings.num_items, 0);
+    assert_int_equal(findings.num_items, 1);
+    assert_string_equal(findings.items[0].code, "P0603");
+    assert_int_equal(findings.items[0].level, DOM_FINDING_SUGGESTION);
+    assert_non_null(strstr(findings.items[0].message, "\"serve\""));
+    dom_findings_cleanup(&findings);
     dom_policy_unref(policy);
 }
 
@@ -389,7 +420,7 @@ static void findings_are_capped(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(base_policy_has_no_findings),
+        cmocka_unit_test(base_policy_has_one_suggestion_and_nothing_else),
         cmocka_unit_test(each_lexical_trap_is_refused_at_its_place),
         cmocka_unit_test(each_wrong_shape_is_refused_at_its_place),
         cmocka_unit_test(each_unknown_reference_is_refused_at_its_place),
