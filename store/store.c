@@ -380,6 +380,16 @@ const char *dom_store_log_vkey(const struct dom_store *store, dom_store_region r
     return dom_audit_log_vkey(log_of(store, region));
 }
 
+const char *dom_store_log_dir(const struct dom_store *store, dom_store_region region)
+{
+    return dom_audit_log_dir(log_of(store, region));
+}
+
+uint64_t dom_store_log_published(const struct dom_store *store, dom_store_region region)
+{
+    return dom_audit_log_published_size(log_of(store, region));
+}
+
 uint64_t dom_store_log_size(const struct dom_store *store, dom_store_region region)
 {
     return dom_audit_log_size(log_of(store, region));

@@ -324,6 +324,9 @@ bool dom_store_rehoming(const struct dom_store *store);
 
 const char *dom_store_log_origin(const struct dom_store *store, dom_store_region region);
 const char *dom_store_log_vkey(const struct dom_store *store, dom_store_region region);
+/* The folder that the log is published in, and how many entries lie there under its checkpoint. */
+const char *dom_store_log_dir(const struct dom_store *store, dom_store_region region);
+uint64_t dom_store_log_published(const struct dom_store *store, dom_store_region region);
 /* Entries durable now. */
 uint64_t dom_store_log_size(const struct dom_store *store, dom_store_region region);
 /* The newest signed checkpoint (a note), into out. */

@@ -94,7 +94,8 @@ static enum dom_code export_to(struct dom_audit_args *args, FILE *out, struct do
         rc = write_manifest(args, &manifest, err);
     }
     if (rc == DOM_OK) {
-        (void)fprintf(stderr, "exported %llu of %llu entries, %llu bytes%s\n",
+        (void)fprintf(stderr, "exported %llu of %llu entries, %llu bytes%s\n"
+                      "read from files: no entry of the log tells of this export\n",
                       (unsigned long long)stats.count, (unsigned long long)checkpoint.head.size,
                       (unsigned long long)stats.bytes,
                       args->own_key ? " (key: from the log's own folder, not independent)" : "");

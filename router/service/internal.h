@@ -261,6 +261,7 @@ void dom_handle_get_policy(struct dom_rpc_call *call, void *context);
 void dom_handle_get_policy_status(struct dom_rpc_call *call, void *context);
 void dom_handle_reload_policy(struct dom_rpc_call *call, void *context);
 void dom_handle_list_entries(struct dom_rpc_call *call, void *context);
+void dom_handle_export_entries(struct dom_rpc_call *call, void *context);
 void dom_handle_get_checkpoint(struct dom_rpc_call *call, void *context);
 void dom_handle_prove_inclusion(struct dom_rpc_call *call, void *context);
 void dom_handle_prove_consistency(struct dom_rpc_call *call, void *context);

@@ -23,6 +23,8 @@ static const struct dom_rpc_method s_methods[] = {
     {"/domicile.v1.PolicyService/ReloadPolicy", DOM_RPC_UNARY, 2, true, dom_handle_reload_policy},
     {"/domicile.v1.AuditService/ListEntries", DOM_RPC_SERVER_STREAM, 2, true,
      dom_handle_list_entries},
+    {"/domicile.v1.AuditService/ExportEntries", DOM_RPC_SERVER_STREAM, 2, true,
+     dom_handle_export_entries},
     {"/domicile.v1.AuditService/GetCheckpoint", DOM_RPC_UNARY, 2, true, dom_handle_get_checkpoint},
     {"/domicile.v1.AuditService/ProveInclusion", DOM_RPC_UNARY, 2, true,
      dom_handle_prove_inclusion},

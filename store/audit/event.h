@@ -48,7 +48,7 @@
     X(KEY, "key", DOM_AUDIT_NEED_DETAIL,                                                   \
       "a key was made, rotated or retired: detail.action, detail.key, detail.id")          \
     X(EXPORT, "export", DOM_AUDIT_NEED_ACTOR | DOM_AUDIT_NEED_DETAIL,                      \
-      "entries were exported: actor; detail.count, detail.filter, detail.sha256")          \
+      "entries were exported: actor; detail.filter, detail.first, detail.end")          \
     X(ERASURE, "erasure", DOM_AUDIT_NEED_DETAIL,                                           \
       "a subject was erased: record; detail.action, detail.parts, detail.purged_by")       \
     X(SINK, "sink", DOM_AUDIT_NEED_DETAIL,                                                 \

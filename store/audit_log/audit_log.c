@@ -237,6 +237,11 @@ const char *dom_audit_log_vkey(const struct dom_audit_log *log)
     return log->vkey;
 }
 
+const char *dom_audit_log_dir(const struct dom_audit_log *log)
+{
+    return log->dir;
+}
+
 /* ---- the commit thread -------------------------------------------------------------------- */
 
 uint64_t dom_audit_log_next(const struct dom_audit_log *log)

@@ -48,6 +48,7 @@ void dom_audit_log_close(struct dom_audit_log *log);
 
 const char *dom_audit_log_origin(const struct dom_audit_log *log);
 const char *dom_audit_log_vkey(const struct dom_audit_log *log);
+const char *dom_audit_log_dir(const struct dom_audit_log *log);
 
 /* ---- the commit thread ---- */
 

@@ -24,13 +24,15 @@ static const char s_policy[] =
     "regions = { eu-1 = { country = \"DE\"; }; eu-2 = { country = \"FR\"; };\n"
     "  us-1 = { country = \"US\"; }; };\n"
     "data_classes = { content = { rank = 1; }; identifier = { rank = 2; personal = true; };\n"
-    "  network = { rank = 3; personal = true; }; };\n"
-    "purposes = { serve = {}; moderation = {}; };\n"
+    "  network = { rank = 3; personal = true; }; audit = { rank = 4; personal = true; }; };\n"
+    "purposes = { serve = {}; moderation = {}; audit = {}; };\n"
     "services = { studio = { kinds = (\"*\"); ops = (\"*\"); purposes = (\"serve\"); };\n"
     "  feed = { kinds = (\"*\"); ops = (\"read\", \"delete\"); purposes = (\"serve\"); };\n"
-    "  moderation = { kinds = (\"*\"); ops = (\"read\"); purposes = (\"moderation\"); }; };\n"
+    "  moderation = { kinds = (\"*\"); ops = (\"read\"); purposes = (\"moderation\"); };\n"
+    "  auditor = { kinds = (\"audit_log\"); ops = (\"list\"); purposes = (\"audit\"); }; };\n"
     "kinds = { live_room = { fields = { title = \"content\"; owner = \"identifier\";\n"
-    "  ip = \"network\"; }; subject = \"owner\"; }; };\n"
+    "  ip = \"network\"; }; subject = \"owner\"; };\n"
+    "  audit_log = { fields = { entry = \"audit\"; }; }; };\n"
     "bases = { scc = { mechanism = \"GDPR-46-2-c\"; ref = \"SCC-1\"; from = \"2026-01-01\";\n"
     "  until = \"2027-06-30\"; }; };\n"
     "placement = ( { id = \"eea\"; home = (\"EEA\"); classes = (\"*\"); regions = (\"EEA\");\n"
@@ -48,6 +50,9 @@ static const char s_policy[] =
     "  { id = \"eea-us-delete\"; effect = \"permit\"; ops = (\"delete\"); home = (\"EEA\");\n"
     "    to = (\"US\"); kinds = (\"live_room\"); classes = (\"content\", \"identifier\");\n"
     "    purposes = (\"serve\"); services = (\"studio\"); basis = \"scc\"; },\n"
+    "  { id = \"eea-us-audit\"; effect = \"permit\"; ops = (\"list\"); home = (\"EEA\");\n"
+    "    to = (\"US\"); kinds = (\"audit_log\"); classes = (\"audit\"); purposes = (\"audit\");\n"
+    "    services = (\"auditor\"); basis = \"scc\"; },\n"
     "  { id = \"no-network\"; effect = \"forbid\"; ops = (\"*\"); home = (\"*\"); to = (\"*\");\n"
     "    classes = (\"network\"); } );\n";
 
@@ -64,7 +69,8 @@ static uint64_t monotonic_us(const struct dom_clock *clock)
     return dom_clock_monotonic_us(dom_clock_system());
 }
 
-void service_write_policy(const struct service *service, unsigned version, const char *tail)
+static void write_policy(const struct service *service, unsigned version, const char *policy,
+                         const char *tail)
 {
     struct dom_buffer text = {0};
     struct dom_error err = {0};
@@ -73,9 +79,31 @@ void service_write_policy(const struct service *service, unsigned version, const
                       "policy = { schema = 1; name = \"service-test\"; version = %uL;\n"
                       "  expires = \"2030-01-01T00:00:00Z\"; change = { ticket = \"T\";\n"
                       "  reason = \"tests\"; author = \"tests\"; }; };\n%s%s",
-                      version, s_policy, tail);
+                      version, policy, tail);
     assert_int_equal(
         dom_file_write_atomic(service->policy_path, dom_buffer_slice(&text), 0600, &err), DOM_OK);
+    dom_buffer_cleanup(&text);
+}
+
+void service_write_policy(const struct service *service, unsigned version, const char *tail)
+{
+    write_policy(service, version, s_policy, tail);
+}
+
+void service_write_policy_text(const struct service *service, unsigned version, const char *before,
+                               const char *now)
+{
+    struct dom_buffer text = {0};
+    const char *from = s_policy;
+
+    for (const char *at = strstr(from, before); at != NULL; at = strstr(from, before)) {
+        dom_buffer_append(&text, from, (size_t)(at - from));
+        dom_buffer_append_str(&text, now);
+        from = at + strlen(before);
+    }
+    assert_true(from != s_policy);
+    dom_buffer_append_str(&text, from);
+    write_policy(service, version, dom_buffer_cstr(&text), "");
     dom_buffer_cleanup(&text);
 }
 
@@ -382,4 +410,32 @@ bool service_log_holds(struct service *service, const char *region, uint64_t fro
 
     look_through(service, region, from, &look);
     return look.found;
+}
+
+int service_reload(struct service *service)
+{
+    struct dom_rpc_result result = {0};
+    int status = service_call(service, "studio", "eu-1", POLICIES "ReloadPolicy",
+                              dom_slice_of(NULL, 0), &result);
+
+    dom_rpc_result_cleanup(&result);
+    return status;
+}
+
+void service_wait_published(struct service *service, const char *region)
+{
+    uint64_t wanted = service_log_size(service, region);
+    uint64_t end_us = monotonic_us(NULL) + UINT64_C(20000000);
+    char dir[400];
+
+    (void)snprintf(dir, sizeof(dir), "%s/data/%s/audit", service->dir, region);
+    for (uint64_t size = 0; size < wanted;) {
+        struct dom_buffer note = {0};
+        assert_true(monotonic_us(NULL) < end_us);
+        if (dom_tiledir_read_checkpoint(dir, &note, NULL) == DOM_OK) {
+            const char *line = strchr(dom_buffer_cstr(&note), '\n');
+            size = line == NULL ? 0 : strtoull(line + 1, NULL, 10);
+        }
+        dom_buffer_cleanup(&note);
+    }
 }

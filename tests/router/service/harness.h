@@ -24,7 +24,7 @@
 
 /* Regions eu-1 (DE), eu-2 (FR), us-1 (US). Kind live_room: title content, owner identifier (the
  * subject), ip network. EEA to US: `feed` reads for serve, owner as pseudonym; `moderation` reads
- * for moderation, three subjects a day; `studio` deletes; network never. */
+ * for moderation, three subjects a day; `studio` deletes; network never. `auditor` lists logs for audit. */
 struct service {
     char dir[256];
     char policy_path[320];
@@ -43,6 +43,14 @@ void service_start(struct service *service);
 void service_stop(struct service *service);
 /* Writes the policy file: `version`, and `tail` behind the text. */
 void service_write_policy(const struct service *service, unsigned version, const char *tail);
+
+/* The same with every `before` in the text made `now`. */
+void service_write_policy_text(const struct service *service, unsigned version, const char *before,
+                               const char *now);
+/* ReloadPolicy; the status. */
+int service_reload(struct service *service);
+/* Waits until all that a region's log has now is published. */
+void service_wait_published(struct service *service, const char *region);
 
 /* One call as a service in a region; the status. `result` may be reused, the caller cleans up. */
 int service_call(struct service *service, const char *name, const char *region, const char *path,
