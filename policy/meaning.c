@@ -222,6 +222,9 @@ static bool hides(const struct dom_model *model, const struct dom_rule *other,
         !always_in_force_with(model, other, rule)) {
         return false;
     }
+    if (!first && other->basis >= (dom_policy_id)DOM_BASES_BUILT_IN) {
+        return false; /* where both have lapsed the first one is named as the reason */
+    }
     for (dom_policy_set left = rule->classes; left != 0; left &= left - 1) {
         int c = __builtin_ctzll(left);
         if (other->transform[c] < rule->transform[c] ||
