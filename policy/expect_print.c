@@ -26,14 +26,20 @@ static size_t count_used(const uint32_t *uses, size_t num)
 }
 
 /* Permits that no case rests on: whoever adds one adds a case. */
+static bool is_untested(const struct dom_expect_report *report, size_t rule)
+{
+    struct dom_expect_cells cells = dom_expect_cells(report, rule, NULL);
+
+    return report->policy->model.rules[rule].permit && cells.num > 0 && cells.covered == 0;
+}
+
 static void put_warnings(const struct dom_expect_report *report, const char *indent,
                          struct dom_buffer *out)
 {
     const struct dom_model *model = &report->policy->model;
 
     for (size_t i = 0; i < model->num_rules; i++) {
-        struct dom_expect_cells cells = dom_expect_cells(report, i, NULL);
-        if (model->rules[i].permit && cells.num > 0 && cells.covered == 0) {
+        if (is_untested(report, i)) {
             dom_buffer_printf(out, "%swarning: permit \"%s\" (%s:%u) has no test\n", indent,
                               model->rules[i].id, report->policy_path,
                               model->rules[i].node->value_at.line);
@@ -129,6 +135,23 @@ static void put_uses(struct dom_buffer *out, const char *key, const char *id, ui
     dom_buffer_append_char(out, '}');
 }
 
+/* The warnings of the other formats: permits that no case rests on. */
+static void put_untested(const struct dom_expect_report *report, struct dom_buffer *out)
+{
+    const struct dom_model *model = &report->policy->model;
+    bool any = false;
+
+    dom_buffer_append_str(out, ",\n \"untested_permits\": [");
+    for (size_t i = 0; i < model->num_rules; i++) {
+        if (is_untested(report, i)) {
+            dom_buffer_append_str(out, any ? ", " : "");
+            dom_json_string(out, model->rules[i].id);
+            any = true;
+        }
+    }
+    dom_buffer_append_char(out, ']');
+}
+
 void dom_expect_print_json(const struct dom_expect_report *report, bool coverage,
                            struct dom_buffer *out)
 {
@@ -150,6 +173,9 @@ void dom_expect_print_json(const struct dom_expect_report *report, bool coverage
         dom_buffer_append_char(out, '}');
     }
     dom_buffer_append_char(out, ']');
+    if (report->policy != NULL) {
+        put_untested(report, out);
+    }
     if (coverage && report->policy != NULL) {
         const struct dom_model *model = &report->policy->model;
         dom_buffer_append_str(out, ",\n \"coverage\": [");

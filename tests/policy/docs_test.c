@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/file.h"
 #include "policy/docs.h"
 #include "tests/policy/policy_text.h"
 
@@ -78,6 +79,43 @@ static void texts_of_the_policy_are_escaped(void **unused)
     dom_buffer_cleanup(&out);
 }
 
+/* 2026-11-25 */
+#define SNAPSHOT_MS INT64_C(1795564800000)
+
+/* Golden: what the shipped policy says, as tables. A change of the policy changes this file in the
+ * same commit, so that its effect is read in the review:
+ * domicile policy docs policy/global-live/policy.cfg --date 2026-11-25 \
+ *     > tests/policy/snapshots/global-live.md */
+static void the_shipped_policy_says_what_its_snapshot_says(void **unused)
+{
+    (void)unused;
+    struct dom_policy_load_options options = {.now_ms = SNAPSHOT_MS};
+    struct dom_findings findings = {0};
+    struct dom_policy *policy = NULL;
+    struct dom_buffer golden;
+    struct dom_buffer out;
+    unsigned line = 1;
+
+    dom_buffer_init(&golden, 0);
+    dom_buffer_init(&out, 0);
+    assert_int_equal(dom_file_read(&golden, "tests/policy/snapshots/global-live.md", 8U << 20, NULL),
+                     DOM_OK);
+    assert_int_equal(
+        dom_policy_load(&policy, &findings, "policy/global-live/policy.cfg", &options, NULL),
+        DOM_OK);
+    dom_docs_print(policy, SNAPSHOT_MS, false, &out);
+    for (size_t i = 0; i < out.len || i < golden.len; i++) {
+        if (i >= out.len || i >= golden.len || out.data[i] != golden.data[i]) {
+            fail_msg("the tables differ from the snapshot in line %u", line);
+        }
+        line += out.data[i] == '\n' ? 1U : 0U;
+    }
+    dom_findings_cleanup(&findings);
+    dom_policy_unref(policy);
+    dom_buffer_cleanup(&golden);
+    dom_buffer_cleanup(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -85,6 +123,7 @@ int main(void)
         cmocka_unit_test(a_ground_that_has_ended_is_marked),
         cmocka_unit_test(what_is_stored_nowhere_is_said),
         cmocka_unit_test(texts_of_the_policy_are_escaped),
+        cmocka_unit_test(the_shipped_policy_says_what_its_snapshot_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -253,6 +253,20 @@ static void a_permit_that_no_case_rests_on_is_a_warning(void **unused)
     assert_non_null(strstr(dom_buffer_cstr(&out), "warning: permit \"permit-1\" ("));
     assert_non_null(strstr(dom_buffer_cstr(&out), ") has no test\n"));
     dom_buffer_cleanup(&out);
+    struct dom_expect_report report;
+    assert_int_equal(run(&report, "{ name = \"lapsed\"; op = \"read\"; service = \"feed\"; purpose = "
+                                  "\"moderation\"; kind = \"room\"; home = \"DE\"; caller = \"us-1\"; "
+                                  "date = \"2027-07-01\"; fields = (\"title\"); expect = { effect = "
+                                  "\"deny\"; }; }"),
+                     DOM_OK);
+    dom_buffer_init(&out, 0);
+    dom_expect_print_json(&report, false, &out);
+    assert_non_null(strstr(dom_buffer_cstr(&out), "\"untested_permits\": [\"permit-1\"]"));
+    dom_buffer_clear(&out);
+    dom_expect_print_tap(&report, false, &out);
+    assert_non_null(strstr(dom_buffer_cstr(&out), "# warning: permit \"permit-1\" ("));
+    dom_buffer_cleanup(&out);
+    dom_expect_cleanup(&report);
 }
 
 int main(void)
