@@ -128,6 +128,9 @@ struct dom_store_options {
                                     struct dom_buffer *out, struct dom_error *err);
     uint64_t place_per_s;          /* records a second, of one region, that may get further copies
                                     * because of a new placement; 0: 1,000 */
+    /* Whether nothing may be carried from `home` to `target` now; what is owed is kept and asked about
+     * again. NULL: never. Called on replicator threads; must be quick and thread-safe. */
+    bool (*held)(void *context, dom_store_region home, dom_store_region target);
     /* Told when a region's log closes (it takes no entries now: its operations that have some are
      * refused with AUDIT_UNAVAILABLE at once) and when it opens again, in that order. Any thread of
      * the store; must not block. */

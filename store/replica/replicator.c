@@ -13,6 +13,7 @@
 
 #define BACKOFF_FIRST_US UINT64_C(20000)
 #define BACKOFF_LAST_US  UINT64_C(2000000)
+#define HELD_POLL_US     UINT64_C(50000)
 
 static uint64_t now_us(void)
 {
@@ -188,6 +189,16 @@ static void learn_positions(struct dom_replicator *replicator)
     }
 }
 
+/* Somebody outside forbids to carry anything there for now. */
+static bool is_held(const struct dom_replicator *replicator, size_t target)
+{
+    const struct dom_store_options *options = &replicator->host->options;
+
+    return options->held != NULL &&
+           options->held(options->context, dom_region_number(replicator->home),
+                         (dom_store_region)target);
+}
+
 /* Those that can take something now and are as far as the one whose turn it is. */
 static dom_store_set pick_targets(struct dom_replicator *replicator, uint64_t *fromp)
 {
@@ -199,7 +210,7 @@ static dom_store_set pick_targets(struct dom_replicator *replicator, uint64_t *f
         size_t number = (replicator->turn + i) % count;
         const struct dom_replica_target *target = &replicator->targets[number];
         if (!target->known || target->in_flight || target->position >= replicator->tail ||
-            target->retry_us > now) {
+            target->retry_us > now || is_held(replicator, number)) {
             continue;
         }
         if (ready == 0) {
@@ -357,6 +368,10 @@ static uint64_t next_wake(const struct dom_replicator *replicator, uint64_t wake
         if (target->retry_us > 0 && !target->in_flight &&
             (!target->known || target->position < replicator->tail)) {
             lower(&wake, target->retry_us);
+        }
+        if (target->known && !target->in_flight && target->position < replicator->tail &&
+            is_held(replicator, i)) {
+            lower(&wake, now_us() + HELD_POLL_US); /* whoever holds it does not tell when it ends */
         }
     }
     lower(&wake, next_deadline(replicator));
