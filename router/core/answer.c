@@ -37,6 +37,26 @@ void dom_access_decide(struct dom_access *access, const struct dom_snapshot *sna
         .classes = classes,
     };
     dom_policy_decide(snapshot->policy, &access->request, &access->decision);
+    enum dom_code closed = crosses ? dom_snapshot_closed(snapshot, time_ms) : DOM_OK;
+    if (closed != DOM_OK) {
+        access->decision = (struct dom_policy_decision){
+            .effect = DOM_EFFECT_DENY, .reason = closed, .withheld = classes};
+    }
+}
+
+bool dom_access_compare(const struct dom_access *access, struct dom_trial_verdict *verdict)
+{
+    const struct dom_trial *trial = access->snapshot->trial;
+    enum dom_code reason = access->decision.reason;
+
+    if (trial == NULL || access->request.kind == DOM_POLICY_NONE || reason == DOM_FROZEN ||
+        reason == DOM_LIMIT_REACHED ||
+        (access->request.crosses &&
+         dom_snapshot_closed(access->snapshot, access->request.time_ms) != DOM_OK)) {
+        return false;
+    }
+    dom_trial_compare(trial, &access->request, &access->decision, verdict);
+    return true;
 }
 
 enum dom_handling dom_access_handling(const struct dom_access *access, dom_policy_id data_class)

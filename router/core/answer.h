@@ -36,6 +36,10 @@ void dom_access_decide(struct dom_access *access, const struct dom_snapshot *sna
                        dom_policy_set classes, dom_store_region served, bool crosses,
                        int64_t time_ms);
 
+/* What the other policy of a roll-out says of this access. False: there is none, or the policies
+ * were not what decided (frozen, a volume limit). */
+bool dom_access_compare(const struct dom_access *access, struct dom_trial_verdict *verdict);
+
 enum dom_handling dom_access_handling(const struct dom_access *access, dom_policy_id data_class);
 /* OBLIGATION, NO_PERMIT, FORBIDDEN or BASIS_EXPIRED: why a field is not clear. Static. */
 const char *dom_access_handling_reason(const struct dom_access *access, dom_policy_id data_class);

@@ -4,6 +4,33 @@
 
 #include "base/assert.h"
 
+static struct dom_told *told_new(void)
+{
+    struct dom_told *told = calloc(1, sizeof(*told));
+
+    DOM_ASSERT(told != NULL);
+    atomic_init(&told->refs, 1);
+    for (size_t i = 0; i < DOM_REGIONS_MAX; i++) {
+        atomic_init(&told->index[i], -1);
+    }
+    return told;
+}
+
+struct dom_told *dom_told_ref(struct dom_told *told)
+{
+    /* Relaxed: whoever takes a reference already has one. */
+    (void)atomic_fetch_add_explicit(&told->refs, 1, memory_order_relaxed);
+    return told;
+}
+
+void dom_told_unref(struct dom_told *told)
+{
+    /* Release and acquire: the last owner must see every use by the others before it frees. */
+    if (told != NULL && atomic_fetch_sub_explicit(&told->refs, 1, memory_order_acq_rel) == 1) {
+        free(told);
+    }
+}
+
 struct dom_snapshot *dom_snapshot_new(struct dom_policy *policy, const struct dom_store *store,
                                       int64_t loaded_ms)
 {
@@ -14,6 +41,8 @@ struct dom_snapshot *dom_snapshot_new(struct dom_policy *policy, const struct do
     snapshot->policy = policy;
     snapshot->loaded_ms = loaded_ms;
     snapshot->same_numbers = true;
+    snapshot->fresh_until_ms = INT64_MAX;
+    snapshot->told = told_new();
     for (size_t i = 0; i < DOM_REGIONS_MAX; i++) {
         snapshot->store_of[i] = DOM_STORE_NO_REGION;
         snapshot->policy_of[i] = DOM_POLICY_NONE;
@@ -28,6 +57,26 @@ struct dom_snapshot *dom_snapshot_new(struct dom_policy *policy, const struct do
         }
     }
     return snapshot;
+}
+
+struct dom_snapshot *dom_snapshot_with(const struct dom_snapshot *snapshot,
+                                       struct dom_trial *trial, bool frozen,
+                                       int64_t fresh_until_ms)
+{
+    struct dom_snapshot *out = calloc(1, sizeof(*out));
+
+    DOM_ASSERT(out != NULL);
+    atomic_init(&out->refs, 1);
+    out->policy = dom_policy_ref(snapshot->policy);
+    memcpy(out->store_of, snapshot->store_of, sizeof(out->store_of));
+    memcpy(out->policy_of, snapshot->policy_of, sizeof(out->policy_of));
+    out->same_numbers = snapshot->same_numbers;
+    out->loaded_ms = snapshot->loaded_ms;
+    out->told = dom_told_ref(snapshot->told);
+    out->trial = trial;
+    out->frozen = frozen;
+    out->fresh_until_ms = fresh_until_ms;
+    return out;
 }
 
 struct dom_snapshot *dom_snapshot_ref(struct dom_snapshot *snapshot)
@@ -45,6 +94,8 @@ void dom_snapshot_unref(struct dom_snapshot *snapshot)
     /* Release and acquire: the last owner must see every use by the others before it frees. */
     if (atomic_fetch_sub_explicit(&snapshot->refs, 1, memory_order_acq_rel) == 1) {
         dom_policy_unref(snapshot->policy);
+        dom_trial_unref(snapshot->trial);
+        dom_told_unref(snapshot->told);
         free(snapshot);
     }
 }

@@ -9,6 +9,7 @@ struct draft {
     struct dom_audit_field fields[DOM_FIELDS_MAX];
     struct dom_audit_replica replicas[DOM_REGIONS_MAX];
     struct dom_slice rules[DOM_CLASSES_MAX];
+    struct dom_slice shadow_rules[DOM_CLASSES_MAX];
 };
 
 static struct dom_slice str(const char *text)
@@ -44,7 +45,9 @@ static void fill_decision(struct draft *draft, const struct dom_trail *trail,
         draft->rules[i] = str(dom_policy_rule_name(policy, ids[i]));
     }
     event->decision.effect = str(dom_policy_effect_name(access->decision.effect));
-    event->decision.mode = DOM_SLICE_LIT("enforce");
+    bool on_trial =
+        access->snapshot->trial != NULL && access->snapshot->trial->is_candidate;
+    event->decision.mode = on_trial ? DOM_SLICE_LIT("canary") : DOM_SLICE_LIT("enforce");
     event->decision.reason = access->decision.effect == DOM_EFFECT_DENY
                                  ? str(dom_code_reason(access->decision.reason))
                                  : DOM_SLICE_LIT("PERMIT");
@@ -59,6 +62,33 @@ static void fill_decision(struct draft *draft, const struct dom_trail *trail,
     event->basis.mech = str(dom_policy_basis_mechanism(policy, basis));
     event->basis.ref = str(dom_policy_basis_ref(policy, basis));
     event->basis.assessment = str(dom_policy_basis_assessment(policy, basis));
+}
+
+/* What the other policy of a roll-out would have said, where that is something else. */
+static void fill_shadow(struct draft *draft, const struct dom_access *access)
+{
+    const struct dom_trial *trial = access->snapshot->trial;
+    struct dom_audit_shadow *shadow = &draft->event.shadow;
+    struct dom_trial_verdict verdict;
+    struct dom_access other = {0};
+    dom_policy_id ids[DOM_CLASSES_MAX];
+
+    if (!dom_access_compare(access, &verdict) || !verdict.disagrees) {
+        return;
+    }
+    other.request = verdict.request;
+    other.decision = verdict.decision;
+    size_t num_rules = dom_access_rules(&other, ids);
+    for (size_t i = 0; i < num_rules; i++) {
+        draft->shadow_rules[i] = str(dom_policy_rule_name(trial->other, ids[i]));
+    }
+    shadow->effect = str(dom_policy_effect_name(verdict.decision.effect));
+    shadow->reason = verdict.decision.effect == DOM_EFFECT_DENY
+                         ? str(dom_code_reason(verdict.decision.reason))
+                         : DOM_SLICE_LIT("PERMIT");
+    shadow->rules = draft->shadow_rules;
+    shadow->num_rules = num_rules;
+    shadow->version = dom_policy_info(trial->other)->version;
 }
 
 /* Reads move bytes from the serving region to the caller, writes the other way. */
@@ -179,6 +209,7 @@ enum dom_code dom_trail_encode(struct dom_buffer *out, const struct dom_trail *t
     draft.event.result.us = (int64_t)trail->us;
     fill_actor(&draft.event, access);
     fill_decision(&draft, trail, access);
+    fill_shadow(&draft, access);
     fill_record(&draft.event, trail, access);
     draft.event.router.region = draft.event.record.region;
     fill_transfer(&draft, trail, access);
