@@ -284,8 +284,8 @@ static enum dom_code start(struct bench *bench, struct dom_error *err)
         return rc;
     }
     (void)snprintf(identity, sizeof(identity),
-                   "identity = \"mtls\"; tls = { dir = \"%s/own\"; crl = \"%s/ca/crl.pem\"; "
-                   "trust_domain = \"bench.example\"; };",
+                   "identity = \"mtls\"; policy_unsigned = true; tls = { dir = \"%s/own\"; "
+                   "crl = \"%s/ca/crl.pem\"; trust_domain = \"bench.example\"; };",
                    bench->folder, bench->folder);
     rc = dom_bench_server_start(&bench->plain.server, bench->options->policy, NULL, NULL, err);
     if (rc == DOM_OK) {

@@ -45,6 +45,9 @@ static void list_keys(struct key keys[KEYS_MAX], struct dom_config *c, struct co
         {"data", KEY_PATH, c->data_dir, 0, 0, 0, "DOMICILE_DATA"},
         {"keys", KEY_PATH, c->key_dir, 0, 0, 0, "DOMICILE_KEYS"},
         {"policy", KEY_PATH, c->policy, 0, 0, 0, "DOMICILE_POLICY"},
+        {"policy_root", KEY_PATH, c->policy_root, 0, 0, 0, NULL},
+        {"policy_bundle", KEY_PATH, c->policy_bundle, 0, 0, 0, NULL},
+        {"policy_unsigned", KEY_FLAG, &c->policy_unsigned, 0, 0, 0, NULL},
         {"instance", KEY_TEXT, c->instance, 0, 0, 0, NULL},
         {"log", KEY_TEXT, c->log, 0, 0, 0, "DOMICILE_LOG"},
         {"metrics", KEY_TEXT, c->metrics, 0, 0, 0, "DOMICILE_METRICS"},
@@ -354,6 +357,30 @@ static enum dom_code check_identity(struct dom_config *c, const char *path, stru
     return check_mtls(c, path, err);
 }
 
+/* A plain policy is for development: who can write the file could write the law. */
+static enum dom_code check_signing(const struct dom_config *c, const char *path,
+                                   struct dom_error *err)
+{
+    bool mtls = strcmp(c->identity, "mtls") == 0;
+    bool rooted = c->policy_root[0] != '\0';
+
+    if (rooted && c->policy_unsigned) {
+        return DOM_FAIL(err, DOM_INVALID, "%s: policy_root and policy_unsigned exclude each other",
+                        path);
+    }
+    if (!rooted && c->policy_bundle[0] != '\0') {
+        return DOM_FAIL(err, DOM_INVALID, "%s: policy_bundle means nothing without policy_root",
+                        path);
+    }
+    if (mtls && !rooted && !c->policy_unsigned) {
+        return DOM_FAIL(err, DOM_INVALID,
+                        "%s: policy_root is missing: name the file that says who may sign policies; "
+                        "for development write policy_unsigned = true",
+                        path);
+    }
+    return DOM_OK;
+}
+
 static enum dom_code check(struct dom_config *c, const char *path, struct dom_error *err)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error"};
@@ -378,6 +405,9 @@ static enum dom_code check(struct dom_config *c, const char *path, struct dom_er
                         c->compression);
     }
     enum dom_code rc = check_identity(c, path, err);
+    if (rc == DOM_OK) {
+        rc = check_signing(c, path, err);
+    }
     if (rc != DOM_OK) {
         return rc;
     }
@@ -449,6 +479,8 @@ enum dom_code dom_config_load(struct dom_config *config, const char *path, struc
     config->router.data_dir = config->data_dir;
     config->router.key_dir = or_null(config->key_dir);
     config->router.policy_path = config->policy;
+    config->router.policy_root = config->policy_root[0] == '\0' ? NULL : config->policy_root;
+    config->router.policy_bundle = config->policy_bundle[0] == '\0' ? NULL : config->policy_bundle;
     config->router.audit_origin = config->origin;
     config->router.compression = or_null(config->compression);
     config->router.metrics = or_null(config->metrics);

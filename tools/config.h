@@ -27,6 +27,9 @@ struct dom_config {
     char data_dir[DOM_CONFIG_TEXT_MAX];
     char key_dir[DOM_CONFIG_TEXT_MAX];
     char policy[DOM_CONFIG_TEXT_MAX];
+    char policy_root[DOM_CONFIG_TEXT_MAX];
+    char policy_bundle[DOM_CONFIG_TEXT_MAX];
+    bool policy_unsigned;
     char origin[DOM_CONFIG_TEXT_MAX];
     char compression[DOM_CONFIG_TEXT_MAX];
     char instance[DOM_CONFIG_TEXT_MAX];

@@ -230,7 +230,7 @@ static enum dom_code encode(struct dom_router *router, struct refusal *refusal,
     event.policy.version = info->version;
     event.policy.sha256 = dom_slice_str(info->sha256_hex);
     event.policy.index =
-        atomic_load_explicit(&router->policy_index[region], memory_order_relaxed);
+        atomic_load_explicit(&snapshot->told->index[region], memory_order_relaxed);
     event.result.present = true;
     event.result.code = dom_code_grpc_status(DOM_UNAUTHENTICATED);
     event.router.build = dom_slice_str(DOM_BUILD_NAME);

@@ -234,7 +234,7 @@ void dom_handle_reload_policy(struct dom_rpc_call *call, void *context)
     reload->approval.operator_id = turn.caller.subject;
     reload->job.run = reload_run;
     dom_rpc_call_go_async(call);
-    if (!dom_worker_push(&turn.router->worker, &reload->job)) {
+    if (!dom_worker_push(&turn.router->pilot.worker, &reload->job)) {
         (void)dom_refuse(&reload->turn.refusal, DOM_RESOURCE, NULL, "too much work waits already");
         dom_turn_refuse(&reload->turn);
     }

@@ -10,6 +10,9 @@
 struct gather {
     struct dom_turn turn;
     struct dom_read read;
+    struct dom_turn trial_turn;   /* of a batch: for keys that a candidate decides about */
+    struct dom_read trial_read;
+    bool trial_asked;
     struct dom_read_result *results;
     size_t num_results;
     bool batch;
@@ -98,10 +101,17 @@ static void put_key_error(struct dom_buffer *out, const struct dom_read_result *
     dom_wire_end(out, at);
 }
 
+static void release_trial(struct gather *gather)
+{
+    dom_snapshot_unref(gather->trial_turn.snapshot);
+    gather->trial_turn.snapshot = NULL;
+}
+
 static void answer_batch(struct gather *gather)
 {
     struct dom_buffer *out = &gather->turn.router->scratch;
 
+    release_trial(gather);
     dom_buffer_clear(out);
     for (size_t i = 0; i < gather->num_results; i++) {
         const struct dom_read_result *result = &gather->results[i];
@@ -237,6 +247,7 @@ static void append_all(struct gather *gather, dom_store_set regions)
         }
         (void)dom_refuse(&gather->turn.refusal, DOM_RESOURCE, NULL,
                          "the request needs too much memory");
+        release_trial(gather);
         dom_turn_refuse(&gather->turn);
         return;
     }
@@ -333,6 +344,9 @@ void dom_handle_get(struct dom_rpc_call *call, void *context)
         return;
     }
     struct gather *gather = gather_new(call, context, 1);
+    if (gather != NULL) {
+        dom_turn_pick(&gather->turn, dom_pb_slice(request->kind), dom_pb_slice(request->id));
+    }
     if (gather == NULL || !begin_read(gather, dom_pb_slice(request->purpose), request->fields,
                                       request->n_fields, request->freshness)) {
         return;
@@ -371,6 +385,30 @@ static void bound_answer(struct gather *gather)
     }
 }
 
+/* How the key is read: as all are, or under the candidate that decides about it. */
+static const struct dom_read *read_of(struct gather *gather, const Domicile__V1__RecordKey *key,
+                                      struct dom_slice purpose)
+{
+    const struct dom_trial *trial = gather->turn.snapshot->trial;
+    struct dom_refusal refusal = {0};
+
+    if (trial == NULL || trial->is_candidate ||
+        !dom_trial_picks(trial, dom_pb_slice(key->kind), dom_pb_slice(key->id))) {
+        return &gather->read;
+    }
+    if (!gather->trial_asked) {
+        gather->trial_asked = true;
+        gather->trial_read = gather->read;
+        gather->trial_read.turn = &gather->trial_turn;
+        if (dom_turn_on_trial(&gather->turn, &gather->trial_turn) &&
+            dom_purpose_resolve(&gather->trial_read.purpose, gather->trial_turn.snapshot, purpose,
+                                &refusal) != DOM_OK) {
+            gather->trial_read.purpose = DOM_POLICY_NONE; /* unknown there: nothing crosses */
+        }
+    }
+    return gather->trial_turn.snapshot == NULL ? &gather->read : &gather->trial_read;
+}
+
 void dom_handle_batch_get(struct dom_rpc_call *call, void *context)
 {
     struct dom_turn probe = {.arena = dom_rpc_call_arena(call)};
@@ -407,12 +445,13 @@ void dom_handle_batch_get(struct dom_rpc_call *call, void *context)
         char prefix[24];
         struct dom_refusal refusal = {0};
         (void)snprintf(prefix, sizeof(prefix), "keys[%zu].", i);
+        const struct dom_read *read = read_of(gather, wire, dom_pb_slice(request->purpose));
         enum dom_code rc =
-            dom_key_resolve(&key, gather->turn.snapshot, dom_pb_slice(wire->kind),
+            dom_key_resolve(&key, read->turn->snapshot, dom_pb_slice(wire->kind),
                             dom_pb_slice(wire->id), dom_pb_slice(wire->home), prefix,
                             gather->turn.arena, &refusal);
         if (rc == DOM_OK) {
-            dom_read_one(&gather->read, &key, result);
+            dom_read_one(read, &key, result);
             continue;
         }
         memset(result, 0, sizeof(*result));

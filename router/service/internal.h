@@ -14,6 +14,7 @@
 #include "router/metrics/metrics.h"
 #include "router/rpc/server.h"
 #include "router/service/limit.h"
+#include "router/service/pilot.h"
 #include "router/service/router.h"
 #include "router/service/worker.h"
 #include "store/store.h"
@@ -21,7 +22,7 @@
 #define DOM_BUILD_NAME "domicile/0.1.0"
 
 #define DOM_OPERATOR_ID_SIZE 513U
-struct announcement; /* force.c */
+struct announcement; /* tell.c */
 #define DOM_VOTE_US (UINT64_C(600) * 1000000U) /* how long a first wish waits for the second */
 
 /* The policy in force and how the last reload went. Guarded by `lock`; the I/O thread and the
@@ -68,7 +69,6 @@ struct dom_router {
     struct dom_store *store;
     struct dom_rpc_server *server;
     struct dom_policy_holder holder;
-    _Atomic int64_t policy_index[DOM_REGIONS_MAX]; /* by store region: entry of the policy in force */
     atomic_bool stopping;
     atomic_uint closed_logs;                       /* regions whose audit log takes no entries */
 
@@ -88,7 +88,8 @@ struct dom_router {
     struct dom_metrics *metrics; /* NULL: none asked for */
     atomic_int damaged; /* regions whose last scheduled check found damage */
     struct dom_router_witness *witness; /* NULL: none asked for */
-    struct dom_worker worker;   /* scans and other long reads, policy reloads */
+    struct dom_worker worker;   /* scans and other long reads */
+    struct dom_pilot pilot;     /* policies: reloads, pushes, roll-outs */
 };
 
 /* ---- the policy in force (any thread) ---- */
@@ -98,9 +99,9 @@ struct dom_approval {
     struct dom_slice operator_id;
     char first[DOM_OPERATOR_ID_SIZE];
 };
-/* Loads the file, opens new regions, puts it in force and announces it to every log
- * (queued, not waited for). *changedp: false when the same bytes were in force. `approval`: NULL at the
- * start and for a signal. Not on the I/O thread. Errors: also SECOND_OPERATOR, ROLE_DENIED. */
+/* Loads the file, opens new regions, tells every log and puts it in force. *changedp: false when the
+ * same bytes were in force. `approval`: NULL for a signal. On the pilot's thread. Errors: also
+ * SECOND_OPERATOR, ROLE_DENIED, BUNDLE (only signed policies are taken), ROLLOUT (one is under way). */
 enum dom_code dom_router_load_policy(struct dom_router *router, bool *changedp,
                                      struct dom_approval *approval, struct dom_findings *findings,
                                      struct dom_error *err) DOM_MUST_USE;
@@ -118,15 +119,17 @@ void dom_router_open_retired(struct dom_router *router);
 /* Whether such records may still be at home in another region than the policy's lead. Any thread. */
 bool dom_router_may_be_elsewhere(struct dom_router *router, const struct dom_snapshot *snapshot,
                                  struct dom_slice kind, const char *home, int64_t now_ms);
+/* Frozen: replicas in other jurisdictions wait. */
+bool dom_router_replication_held(void *router, dom_store_region home, dom_store_region target);
 
-/* Queues the activation of the snapshot's policy for every open log; each is durable before any
- * later entry of that log. Needs a running store, no server. */
-void dom_router_announce_policy(struct dom_router *router, const struct dom_snapshot *snapshot,
-                                const struct dom_approval *approval);
 /* Queues what could not be queued, or not written, while a log was closed. I/O thread. */
 void dom_router_announce_again(struct dom_router *router);
 /* At the end. */
 void dom_router_forget_announcements(struct dom_router *router);
+/* Only reads and compiles the file of the configuration. */
+enum dom_code dom_router_load_file(struct dom_router *router, struct dom_policy **policyp,
+                                   struct dom_findings *findings,
+                                   struct dom_error *err) DOM_MUST_USE;
 /* Whether enough operators want the policy with this hash (callers.c). */
 enum dom_code dom_router_vote(struct dom_router *router, struct dom_approval *approval,
                               const uint8_t sha256[32], struct dom_error *err) DOM_MUST_USE;
@@ -165,6 +168,14 @@ struct dom_turn {
 /* Zeroes and fills the turn. On an error the call has been failed. */
 bool dom_turn_begin(struct dom_turn *turn, struct dom_rpc_call *call, struct dom_router *router);
 void dom_turn_release(struct dom_turn *turn);
+/* While a candidate is rolled out: has it decide this turn when the record is one of its share.
+ * Before anything of the request is resolved. */
+void dom_turn_pick(struct dom_turn *turn, struct dom_slice kind, struct dom_slice id);
+/* The same turn under the candidate, into `out`, which has its own reference to the snapshot; false:
+ * there is none that can take it. */
+bool dom_turn_on_trial(const struct dom_turn *turn, struct dom_turn *out);
+/* Counts the access as decided against the other policy of a roll-out; once for each record. */
+void dom_turn_observe(const struct dom_access *access);
 /* Fails the call with turn->refusal and releases. */
 void dom_turn_refuse(struct dom_turn *turn);
 /* The same with the decision's place: rule, policy version, home and caller region. */
@@ -260,6 +271,15 @@ void dom_handle_explain(struct dom_rpc_call *call, void *context);
 void dom_handle_get_policy(struct dom_rpc_call *call, void *context);
 void dom_handle_get_policy_status(struct dom_rpc_call *call, void *context);
 void dom_handle_reload_policy(struct dom_rpc_call *call, void *context);
+void dom_handle_push_policy(struct dom_rpc_call *call, void *context);
+void dom_handle_get_rollout(struct dom_rpc_call *call, void *context);
+void dom_handle_watch_rollout(struct dom_rpc_call *call, void *context);
+void dom_handle_promote_rollout(struct dom_rpc_call *call, void *context);
+void dom_handle_pause_rollout(struct dom_rpc_call *call, void *context);
+void dom_handle_resume_rollout(struct dom_rpc_call *call, void *context);
+void dom_handle_abort_rollout(struct dom_rpc_call *call, void *context);
+void dom_handle_freeze_policy(struct dom_rpc_call *call, void *context);
+void dom_handle_unfreeze_policy(struct dom_rpc_call *call, void *context);
 void dom_handle_list_entries(struct dom_rpc_call *call, void *context);
 void dom_handle_export_entries(struct dom_rpc_call *call, void *context);
 void dom_handle_get_checkpoint(struct dom_rpc_call *call, void *context);

@@ -425,6 +425,7 @@ void dom_handle_list(struct dom_rpc_call *call, void *context)
             : dom_policy_kind_classes(turn->snapshot->policy, listing->kind);
     dom_access_decide(&listing->access, turn->snapshot, &turn->caller, DOM_OP_LIST, listing->kind,
                       listing->home, listing->purpose, classes, lead, crosses, turn->now_ms);
+    dom_turn_observe(&listing->access);
     if (listing->access.decision.effect == DOM_EFFECT_DENY) {
         dom_turn_deny(turn, &listing->access, "list", listing->kind_name, dom_slice_of(NULL, 0),
                       listing->mask.names, listing->mask.num_names, NULL);

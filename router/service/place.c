@@ -91,6 +91,24 @@ dom_store_region dom_router_home_region(void *context, struct dom_slice kind, co
     return region;
 }
 
+bool dom_router_replication_held(void *context, dom_store_region home, dom_store_region target)
+{
+    struct dom_router *router = context;
+    struct dom_snapshot *snapshot = NULL;
+    struct dom_policy *policy = NULL;
+    bool held = false;
+
+    placing_policy(router, &snapshot, &policy);
+    if (snapshot != NULL &&
+        dom_snapshot_closed(snapshot, dom_clock_wall_ms(router->clock)) != DOM_OK) {
+        held = dom_snapshot_jurisdiction(snapshot, home) !=
+               dom_snapshot_jurisdiction(snapshot, target);
+    }
+    dom_policy_unref(policy);
+    dom_snapshot_unref(snapshot);
+    return held;
+}
+
 bool dom_router_placement(void *context, struct dom_store_placement *out)
 {
     struct dom_router *router = context;
@@ -208,7 +226,7 @@ static void fill_policy(struct dom_router *router, struct dom_audit_event *event
     event->policy.name = dom_slice_str(info->name);
     event->policy.version = info->version;
     event->policy.sha256 = dom_slice_str(info->sha256_hex);
-    event->policy.index = atomic_load_explicit(&router->policy_index[from], memory_order_relaxed);
+    event->policy.index = atomic_load_explicit(&snapshot->told->index[from], memory_order_relaxed);
     event->router.build = dom_slice_str(DOM_BUILD_NAME);
     event->router.instance = dom_slice_str(router->options.instance);
     event->router.region = dom_slice_str(dom_store_region_name(router->store, from));
@@ -280,7 +298,10 @@ enum dom_code dom_router_transfer_entry(void *context, const struct dom_store_tr
             abroad |= UINT64_C(1) << region;
         }
     }
-    if (abroad != 0) {
+    enum dom_code closed = dom_snapshot_closed(snapshot, dom_clock_wall_ms(router->clock));
+    if (abroad != 0 && closed != DOM_OK) {
+        rc = DOM_FAIL(err, closed, "%s", dom_code_text(closed));
+    } else if (abroad != 0) {
         rc = encode(router, snapshot, transfer, abroad, out, err);
     }
     dom_snapshot_unref(snapshot);

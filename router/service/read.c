@@ -538,8 +538,8 @@ static bool find_home(struct plan *plan)
     return true;
 }
 
-void dom_read_one(const struct dom_read *read, const struct dom_key *key,
-                  struct dom_read_result *result)
+static void read_one(const struct dom_read *read, const struct dom_key *key,
+                     struct dom_read_result *result)
 {
     struct dom_error err = {0};
     struct plan plan = {
@@ -581,5 +581,14 @@ void dom_read_one(const struct dom_read *read, const struct dom_key *key,
         serve_near(&plan, in_row & held, 0);
     } else {
         near_or_lead(&plan, in_row & held, missing);
+    }
+}
+
+void dom_read_one(const struct dom_read *read, const struct dom_key *key,
+                  struct dom_read_result *result)
+{
+    read_one(read, key, result);
+    if (result->access.request.kind != DOM_POLICY_NONE) {
+        dom_turn_observe(&result->access);
     }
 }

@@ -21,6 +21,19 @@ static const struct dom_rpc_method s_methods[] = {
     {"/domicile.v1.PolicyService/GetPolicyStatus", DOM_RPC_UNARY, 2, true,
      dom_handle_get_policy_status},
     {"/domicile.v1.PolicyService/ReloadPolicy", DOM_RPC_UNARY, 2, true, dom_handle_reload_policy},
+    {"/domicile.v1.PolicyService/PushPolicy", DOM_RPC_UNARY, 2, true, dom_handle_push_policy},
+    {"/domicile.v1.PolicyService/GetRollout", DOM_RPC_UNARY, 2, true, dom_handle_get_rollout},
+    {"/domicile.v1.PolicyService/WatchRollout", DOM_RPC_SERVER_STREAM, 2, true,
+     dom_handle_watch_rollout},
+    {"/domicile.v1.PolicyService/PromoteRollout", DOM_RPC_UNARY, 2, true,
+     dom_handle_promote_rollout},
+    {"/domicile.v1.PolicyService/PauseRollout", DOM_RPC_UNARY, 2, true, dom_handle_pause_rollout},
+    {"/domicile.v1.PolicyService/ResumeRollout", DOM_RPC_UNARY, 2, true,
+     dom_handle_resume_rollout},
+    {"/domicile.v1.PolicyService/AbortRollout", DOM_RPC_UNARY, 2, true, dom_handle_abort_rollout},
+    {"/domicile.v1.PolicyService/FreezePolicy", DOM_RPC_UNARY, 2, true, dom_handle_freeze_policy},
+    {"/domicile.v1.PolicyService/UnfreezePolicy", DOM_RPC_UNARY, 2, true,
+     dom_handle_unfreeze_policy},
     {"/domicile.v1.AuditService/ListEntries", DOM_RPC_SERVER_STREAM, 2, true,
      dom_handle_list_entries},
     {"/domicile.v1.AuditService/ExportEntries", DOM_RPC_SERVER_STREAM, 2, true,
@@ -150,6 +163,7 @@ static enum dom_code open_store(struct dom_router *router, struct dom_error *err
         .placement = dom_router_placement,
         .transfer_entry = dom_router_transfer_entry,
         .place_per_s = options->place_per_s,
+        .held = dom_router_replication_held,
         .audit_state = audit_state,
         .context = router,
     };
@@ -204,11 +218,31 @@ static void set_all_serving(struct dom_router *router)
     post_state(router); /* a log may have closed before there was a server to tell */
 }
 
+/* The policy that this start begins with, its regions, and the snapshot of both. */
+static enum dom_code open_policy(struct dom_router *router, struct dom_findings *findings,
+                                 struct dom_error *err)
+{
+    struct dom_policy *policy = NULL;
+    enum dom_code rc = dom_pilot_open(router, &policy, findings, err);
+
+    if (rc == DOM_OK) {
+        rc = dom_router_open_regions(router, policy, err);
+    }
+    if (rc != DOM_OK) {
+        dom_policy_unref(policy);
+        return rc;
+    }
+    struct dom_snapshot *snapshot =
+        dom_snapshot_new(policy, router->store, dom_clock_wall_ms(router->clock));
+    snapshot->frozen = router->pilot.rollout.frozen;
+    snapshot->fresh_until_ms = router->pilot.fresh_until_ms;
+    dom_router_put_in_force(router, snapshot);
+    return DOM_OK;
+}
+
 enum dom_code dom_router_new(struct dom_router **routerp, struct dom_findings *findings,
                              const struct dom_router_options *options, struct dom_error *err)
 {
-    bool changed = false;
-
     *routerp = NULL;
     struct dom_router *router = calloc(1, sizeof(*router));
     DOM_ASSERT(router != NULL);
@@ -217,9 +251,6 @@ enum dom_code dom_router_new(struct dom_router **routerp, struct dom_findings *f
     (void)pthread_mutex_init(&router->holder.lock, NULL);
     dom_limit_table_init(&router->limits);
     dom_router_init_waits(router);
-    for (size_t i = 0; i < DOM_REGIONS_MAX; i++) {
-        atomic_init(&router->policy_index[i], -1);
-    }
     enum dom_code rc = DOM_OK;
     if (options->test_plain && !options->insecure_loopback) {
         rc = DOM_FAIL(err, DOM_INVALID,
@@ -229,7 +260,7 @@ enum dom_code dom_router_new(struct dom_router **routerp, struct dom_findings *f
         rc = open_store(router, err);
     }
     if (rc == DOM_OK) {
-        rc = dom_router_load_policy(router, &changed, NULL, findings, err);
+        rc = open_policy(router, findings, err);
     }
     if (rc == DOM_OK) {
         rc = dom_store_session_new(&router->session, router->store, err);
@@ -247,12 +278,14 @@ enum dom_code dom_router_new(struct dom_router **routerp, struct dom_findings *f
     if (rc == DOM_OK && options->witness_listen != NULL) {
         rc = dom_router_open_witness(router, err);
     }
+    if (rc == DOM_OK) {
+        rc = dom_pilot_start(router, err);
+    }
     if (rc != DOM_OK) {
         dom_router_destroy(router);
         return rc;
     }
     set_all_serving(router);
-    dom_router_announce_policy(router, router->holder.current, NULL);
     *routerp = router;
     return DOM_OK;
 }
@@ -285,12 +318,14 @@ void dom_router_destroy(struct dom_router *router)
     }
     atomic_store(&router->stopping, true);
     dom_metrics_stop(router->metrics);
+    dom_pilot_stop(router);
     dom_router_close_witness(router);
     dom_worker_stop(&router->worker);
     dom_store_session_destroy(router->session);
     dom_store_destroy(router->store);
     dom_router_forget_announcements(router);
     dom_rpc_server_destroy(router->server);
+    dom_pilot_cleanup(router);
     dom_snapshot_unref(router->holder.current);
     dom_policy_unref(router->holder.first); /* of a start that failed */
     dom_policy_unref(router->holder.before);

@@ -37,6 +37,8 @@ struct dom_router_options {
     const char *data_dir;
     const char *key_dir;          /* NULL: <data>/keys */
     const char *policy_path;
+    const char *policy_root;      /* who may sign policies: only signed ones are taken then. NULL: any */
+    const char *policy_bundle;    /* that signs the file at the first start; NULL: <policy_path>.bundle */
     const char *audit_origin;     /* logs are "<audit_origin>/<region>" */
     const char *compression;      /* NULL: the store's default */
     uint64_t checkpoint_ms;       /* 0: default */

@@ -177,6 +177,49 @@ static void render_identity(const struct dom_router *router, const struct dom_rp
     }
 }
 
+static void put_gauge(struct dom_buffer *out, const char *name, const char *help, uint64_t value)
+{
+    dom_metrics_family(out, name, "gauge", help);
+    dom_buffer_printf(out, "%s %" PRIu64 "\n", name, value);
+}
+
+static void render_rollout(struct dom_router *router, struct dom_buffer *out)
+{
+    struct dom_pilot *pilot = &router->pilot;
+    struct dom_rollout_tally tally = {0};
+
+    (void)pthread_mutex_lock(&pilot->lock);
+    struct dom_pilot_view view = pilot->view;
+    if (pilot->tally != NULL) {
+        dom_pilot_read_tally(pilot->tally, &tally);
+    }
+    (void)pthread_mutex_unlock(&pilot->lock);
+    const struct dom_rollout *rollout = &view.rollout;
+    dom_metrics_family(out, "domicile_policy_rollout_phase", "gauge",
+                       "1 for the phase of the roll-out.");
+    for (int i = 0; i < DOM_PHASE_COUNT; i++) {
+        dom_buffer_printf(out, "domicile_policy_rollout_phase{phase=\"%s\"} %d\n",
+                          dom_rollout_phase_name((enum dom_rollout_phase)i),
+                          rollout->phase == (enum dom_rollout_phase)i ? 1 : 0);
+    }
+    put_gauge(out, "domicile_policy_candidate_version",
+              "Version under way, or taken back last; 0: none.",
+              (uint64_t)rollout->candidate.version);
+    put_gauge(out, "domicile_policy_rollout_requests", "Requests compared in this step.",
+              tally.requests);
+    put_gauge(out, "domicile_policy_rollout_disagreements",
+              "Of these: the candidate says something else.", tally.disagreements);
+    put_gauge(out, "domicile_policy_rollout_new_denies",
+              "Of these: it denies or withholds what passes.", tally.new_denies);
+    put_gauge(out, "domicile_policy_rollout_eval_errors",
+              "Of these: it cannot be asked.", tally.eval_errors);
+    put_gauge(out, "domicile_policy_frozen", "1: nothing crosses a border.",
+              rollout->frozen ? 1 : 0);
+    dom_metrics_family(out, "domicile_policy_bundles_refused_total", "counter",
+                       "Pushed policies and orders that were refused.");
+    dom_buffer_printf(out, "domicile_policy_bundles_refused_total %" PRIu64 "\n", view.refused);
+}
+
 void dom_router_render_metrics(void *context, struct dom_buffer *out)
 {
     struct dom_router *router = context;
@@ -207,6 +250,7 @@ void dom_router_render_metrics(void *context, struct dom_buffer *out)
     dom_metrics_family(out, "domicile_policy_reloads_failed_total", "counter",
                        "Policy reloads that were refused.");
     dom_buffer_printf(out, "domicile_policy_reloads_failed_total %" PRIu64 "\n", failed);
+    render_rollout(router, out);
     dom_metrics_family(out, "domicile_audit_logs_closed", "gauge",
                        "Regions whose audit log cannot be written now.");
     dom_buffer_printf(out, "domicile_audit_logs_closed %u\n",

@@ -15,6 +15,62 @@ struct dom_snapshot *dom_holder_get(struct dom_policy_holder *holder)
     return snapshot;
 }
 
+bool dom_turn_on_trial(const struct dom_turn *turn, struct dom_turn *out)
+{
+    const struct dom_trial *trial = turn->snapshot->trial;
+    struct dom_refusal refusal = {0};
+    struct dom_caller caller;
+
+    if (trial == NULL || trial->candidate == NULL) {
+        return false;
+    }
+    if (dom_caller_resolve(&caller, trial->candidate, turn->caller.subject,
+                           turn->caller.service_name, turn->caller.region_name,
+                           &refusal) != DOM_OK) {
+        /* It does not know the caller's region: an error of its own, and decided as before. */
+        struct dom_trial_verdict verdict = {.disagrees = true, .error = true};
+        dom_trial_count(trial, &verdict);
+        return false;
+    }
+    *out = *turn;
+    caller.cert_serial = turn->caller.cert_serial;
+    caller.cert_key = turn->caller.cert_key;
+    caller.claimed_region = turn->caller.claimed_region;
+    caller.claimed_service = turn->caller.claimed_service;
+    out->caller = caller;
+    out->snapshot = dom_snapshot_ref(trial->candidate);
+    return true;
+}
+
+static void put_on_trial(struct dom_turn *turn)
+{
+    struct dom_turn moved;
+
+    if (dom_turn_on_trial(turn, &moved)) {
+        dom_snapshot_unref(turn->snapshot);
+        *turn = moved;
+    }
+}
+
+void dom_turn_pick(struct dom_turn *turn, struct dom_slice kind, struct dom_slice id)
+{
+    const struct dom_trial *trial = turn->snapshot->trial;
+
+    if (trial != NULL && !trial->is_candidate && dom_trial_picks(trial, kind, id)) {
+        put_on_trial(turn);
+    }
+}
+
+void dom_turn_observe(const struct dom_access *access)
+{
+    struct dom_trial_verdict verdict;
+
+    if (access->request.kind != DOM_POLICY_NONE && access->snapshot->trial != NULL &&
+        dom_access_compare(access, &verdict)) {
+        dom_trial_count(access->snapshot->trial, &verdict);
+    }
+}
+
 bool dom_turn_begin(struct dom_turn *turn, struct dom_rpc_call *call, struct dom_router *router)
 {
     const struct dom_rpc_identity *identity = dom_rpc_call_identity(call);
@@ -46,6 +102,11 @@ bool dom_turn_begin(struct dom_turn *turn, struct dom_rpc_call *call, struct dom
     if (identity->claimed_region.len > 0 || identity->claimed_service.len > 0) {
         /* Relaxed: a counter with one writer, read by the metrics page. */
         (void)atomic_fetch_add_explicit(&router->claims_differing, 1, memory_order_relaxed);
+    }
+    const struct dom_trial *trial = turn->snapshot->trial;
+    if (trial != NULL && turn->caller.region != DOM_POLICY_NONE &&
+        ((trial->regions >> turn->caller.region) & 1U) != 0) {
+        put_on_trial(turn);
     }
     return true;
 }
@@ -260,7 +321,8 @@ enum dom_code dom_turn_entry(struct dom_turn *turn, struct dom_slice *entryp,
         .time_ms = turn->now_ms,
         /* Relaxed: an index that comes into force at the same time may or may not be named. */
         .policy_index =
-            atomic_load_explicit(&router->policy_index[access->served], memory_order_relaxed),
+            atomic_load_explicit(&access->snapshot->told->index[access->served],
+                                 memory_order_relaxed),
         .bytes = bytes,
         .count = count,
         .us = dom_clock_monotonic_us(router->clock) - turn->start_us,

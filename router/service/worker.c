@@ -1,16 +1,49 @@
 #include "router/service/worker.h"
 
+#include <errno.h>
+#include <time.h>
+
 #include "base/thread.h"
+
+#define NS_PER_S INT64_C(1000000000)
+
+static struct timespec next_tick(const struct dom_worker *worker)
+{
+    struct timespec at;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &at);
+    int64_t ns = at.tv_nsec + (int64_t)worker->tick_ms * 1000000;
+    at.tv_sec += ns / NS_PER_S;
+    at.tv_nsec = ns % NS_PER_S;
+    return at;
+}
+
+/* The lock is held. False: it is time for a tick. */
+static bool wait_for_job(struct dom_worker *worker, const struct timespec *tick_at)
+{
+    while (worker->first == NULL && !worker->stopping) {
+        if (worker->tick == NULL) {
+            (void)pthread_cond_wait(&worker->wake, &worker->lock);
+        } else if (pthread_cond_timedwait(&worker->wake, &worker->lock, tick_at) == ETIMEDOUT) {
+            return false;
+        }
+    }
+    return true;
+}
 
 static void *work(void *arg)
 {
     struct dom_worker *worker = arg;
+    struct timespec tick_at = next_tick(worker);
 
-    dom_thread_name("worker", NULL);
+    dom_thread_name(worker->tick == NULL ? "worker" : "pilot", NULL);
     for (;;) {
         (void)pthread_mutex_lock(&worker->lock);
-        while (worker->first == NULL && !worker->stopping) {
-            (void)pthread_cond_wait(&worker->wake, &worker->lock);
+        if (!wait_for_job(worker, &tick_at)) {
+            (void)pthread_mutex_unlock(&worker->lock);
+            worker->tick(worker->tick_context);
+            tick_at = next_tick(worker);
+            continue;
         }
         struct dom_job *job = worker->first;
         if (job != NULL) {
@@ -28,13 +61,16 @@ static void *work(void *arg)
 enum dom_code dom_worker_start(struct dom_worker *worker, struct dom_store *store,
                                struct dom_error *err)
 {
-    memset(worker, 0, sizeof(*worker));
+    pthread_condattr_t attr;
     enum dom_code rc = dom_store_session_new(&worker->session, store, err);
     if (rc != DOM_OK) {
         return rc;
     }
     (void)pthread_mutex_init(&worker->lock, NULL);
-    (void)pthread_cond_init(&worker->wake, NULL);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&worker->wake, &attr);
+    (void)pthread_condattr_destroy(&attr);
     if (pthread_create(&worker->thread, NULL, work, worker) != 0) {
         dom_store_session_destroy(worker->session);
         worker->session = NULL;

@@ -28,8 +28,13 @@ struct dom_worker {
     bool started;
     pthread_t thread;
     struct dom_store_session *session;
+    /* Called between jobs every tick_ms, when set before the start. */
+    void (*tick)(void *context);
+    void *tick_context;
+    uint64_t tick_ms;
 };
 
+/* Zeroed, or with only the tick's three members set. */
 enum dom_code dom_worker_start(struct dom_worker *worker, struct dom_store *store,
                                struct dom_error *err) DOM_MUST_USE;
 /* Runs what is queued, then joins. Legal on a zeroed worker. */

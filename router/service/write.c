@@ -407,6 +407,7 @@ static void decide_and_submit(struct write *write)
     dom_access_decide(&write->access, turn->snapshot, &turn->caller, op, write->key.kind,
                       write->home, write->purpose, write->classes, write->lead, crosses,
                       turn->now_ms);
+    dom_turn_observe(&write->access);
     if (write->access.decision.effect == DOM_EFFECT_DENY) {
         struct dom_refusal absent;
         say_absent(write, &absent);
@@ -421,6 +422,12 @@ static void decide_and_submit(struct write *write)
     dom_store_set abroad = find_targets(write);
     if (store_op->type == DOM_STORE_DELETE) {
         abroad = 0; /* a tombstone carries no bytes of the record */
+    }
+    if ((store_op->sync & abroad) != 0 &&
+        dom_snapshot_closed(turn->snapshot, turn->now_ms) != DOM_OK) {
+        refuse(write, dom_snapshot_closed(turn->snapshot, turn->now_ms), NULL,
+               "the write needs a copy in another jurisdiction, and nothing may cross a border now");
+        return;
     }
     store_op->num_entries = 0;
     if (crosses || abroad != 0) {
@@ -452,7 +459,9 @@ static void decide_and_submit(struct write *write)
 
 /* ---- handlers ---- */
 
-static struct write *write_new(struct dom_rpc_call *call, void *context, enum dom_store_op_type type)
+static struct write *write_new(struct dom_rpc_call *call, void *context,
+                               enum dom_store_op_type type, struct dom_slice kind,
+                               struct dom_slice id)
 {
     struct write *write = dom_arena_calloc(dom_rpc_call_arena(call), 1, sizeof(*write));
 
@@ -464,6 +473,7 @@ static struct write *write_new(struct dom_rpc_call *call, void *context, enum do
     if (!dom_turn_begin(&write->turn, call, context) || !dom_turn_may_write(&write->turn)) {
         return NULL;
     }
+    dom_turn_pick(&write->turn, kind, id);
     return write;
 }
 
@@ -500,7 +510,8 @@ void dom_handle_put(struct dom_rpc_call *call, void *context)
         dom_call_undecodable(call);
         return;
     }
-    struct write *write = write_new(call, context, DOM_STORE_PUT);
+    struct write *write = write_new(call, context, DOM_STORE_PUT, dom_pb_slice(request->kind),
+                                    dom_pb_slice(request->id));
     if (write == NULL || !take_key(write, request->kind, request->id, request->home,
                                    request->purpose, request->request_id)) {
         return;
@@ -561,7 +572,8 @@ void dom_handle_delete(struct dom_rpc_call *call, void *context)
         dom_call_undecodable(call);
         return;
     }
-    struct write *write = write_new(call, context, DOM_STORE_DELETE);
+    struct write *write = write_new(call, context, DOM_STORE_DELETE, dom_pb_slice(request->kind),
+                                    dom_pb_slice(request->id));
     if (write == NULL || !take_key(write, request->kind, request->id, request->home,
                                    request->purpose, request->request_id)) {
         return;

@@ -621,7 +621,14 @@ def _(env):
          'roles = { operators = ("spiffe://other/region/b/service/c"); };', "trust domain"),
         ('identity = "mtls"; tls = { dir = "x"; trust_domain = "tour.example"; }; '
          'roles = { approvals = 3; };', "1 to 2"),
-        ('identity = "mtls"; tls = { dir = "x"; trust_domain = "tour.example"; };', "x/svid.pem"),
+        ('identity = "mtls"; tls = { dir = "x"; trust_domain = "tour.example"; };',
+         "policy_root is missing"),
+        ('identity = "mtls"; tls = { dir = "x"; trust_domain = "tour.example"; }; '
+         'policy_unsigned = true; policy_root = "r";', "exclude each other"),
+        ('identity = "mtls"; tls = { dir = "x"; trust_domain = "tour.example"; }; '
+         'policy_unsigned = true; policy_bundle = "b";', "policy_bundle"),
+        ('identity = "mtls"; tls = { dir = "x"; trust_domain = "tour.example"; }; '
+         'policy_unsigned = true;', "x/svid.pem"),
     ]
     for text, words in cases:
         with open(path, "w", encoding="utf-8") as f:
@@ -644,6 +651,7 @@ def _(env):
         with open(path, "w", encoding="utf-8") as f:
             f.write('listen = "127.0.0.1:0"; data = "%s"; policy = "%s"; log = "warn";\n'
                     'identity = "mtls"; tls = { dir = "."; trust_domain = "tour.example"; };\n'
+                    'policy_unsigned = true;\n'
                     % (env.folder("spire-data"), POLICY))
         done = env.run("serve", "--config", path, "--check")
         equal(done.returncode, 0, "serve --check with %s: %s" % (names, done.stderr))

@@ -38,7 +38,10 @@ class Router:
         self.config = os.path.join(data, "domicile.cfg")
         identity = 'identity = "insecure-loopback";\n'
         if pki is not None:
-            identity = 'identity = "mtls";\ntls = { dir = "%s"; crl = "%s"; trust_domain = "%s"; };\n' % (
+            identity = 'identity = "mtls";\ntls = { dir = "%s"; crl = "%s"; trust_domain = "%s"; };\n'
+            if "policy_root" not in extra:
+                identity += "policy_unsigned = true;\n"
+            identity = identity % (
                 pki.issue("router", "any", "router"), pki.crl, pki.trust_domain)
         with open(self.config, "w", encoding="utf-8") as f:
             f.write(
