@@ -9,9 +9,11 @@
 #include "base/limits.h"
 #include "policy/expect.h"
 #include "policy/policy.h"
+#include "tools/bundle_command.h"
 #include "tools/command.h"
 #include "tools/policy_verbs.h"
 #include "tools/policy_where.h"
+#include "tools/rollout_command.h"
 
 static const char s_help[] =
     "NAME\n"
@@ -30,6 +32,8 @@ static const char s_help[] =
     "    domicile policy fmt FILE... [--check|--diff|--write]\n"
     "    domicile policy docs FILE [--date DATE] [--format md|html]\n"
     "    domicile policy lsp\n"
+    "    domicile policy keygen|root|plan|sign|timestamp|rollback ...\n"
+    "    domicile policy push|rollout|freeze|unfreeze ...\n"
     "\n"
     "DESCRIPTION\n"
     "    check    reads the file as the router would and prints every finding with its place.\n"
@@ -41,6 +45,10 @@ static const char s_help[] =
     "    fmt      lays files out in one way, keeping every comment.\n"
     "    docs     prints a policy as tables for people.\n"
     "    lsp      serves policy files to an editor: findings, hover, go to definition.\n"
+    "    plan     says what a change does, and the hash that its signers acknowledge.\n"
+    "    sign     signs a change; push begins its roll-out on a running router.\n"
+    "    rollout  says where a change is, promotes or aborts it; rollback takes it back.\n"
+    "    freeze   lets nothing cross a border from now on.\n"
     "\n"
     "    domicile policy VERB --help tells more. The language is described in docs/POLICY.md.\n"
     "\n"
@@ -364,10 +372,20 @@ int dom_policy_command(int argc, char **argv)
         {"docs", dom_policy_docs_verb},
         {"impact", dom_policy_impact_verb},
         {"lsp", dom_policy_lsp_verb},
+        {"keygen", dom_policy_keygen_verb},
+        {"root", dom_policy_root_verb},
+        {"plan", dom_policy_plan_verb},
+        {"sign", dom_policy_sign_verb},
+        {"timestamp", dom_policy_timestamp_verb},
+        {"rollback", dom_policy_rollback_verb},
+        {"push", dom_policy_push_verb},
+        {"rollout", dom_policy_rollout_verb},
+        {"freeze", dom_policy_freeze_verb},
+        {"unfreeze", dom_policy_unfreeze_verb},
     };
 
     if (argc < 2) {
-        return dom_policy_usage("needs a verb: check, explain, test, where, diff, impact, fmt, docs or lsp", "");
+        return dom_policy_usage("needs a verb", "");
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
         (void)fputs(s_help, stdout);
