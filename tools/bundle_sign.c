@@ -40,9 +40,9 @@ static int write_bundle(const struct dom_bundle_args *args, struct dom_slice not
     struct dom_error err = {0};
 
     dom_bundle_pack(&out, note, bundle->files, bundle->num_files);
-    enum dom_code rc = out.len > DOM_BUNDLE_BYTES_MAX
+    enum dom_code rc = out.len > DOM_POLICY_BUNDLE_BYTES_MAX
                            ? DOM_FAIL(&err, DOM_TOO_LARGE, "the bundle has %zu bytes, at most %u",
-                                      out.len, DOM_BUNDLE_BYTES_MAX)
+                                      out.len, DOM_POLICY_BUNDLE_BYTES_MAX)
                            : dom_file_write_atomic(args->words[0], dom_buffer_slice(&out), 0644,
                                                    &err);
     dom_buffer_cleanup(&out);
@@ -56,7 +56,7 @@ static enum dom_code read_files(const struct dom_bundle_args *args, struct dom_b
     for (size_t i = 0; i < args->num_files; i++) {
         const char *slash = strrchr(args->files[i], '/');
         enum dom_code rc =
-            dom_file_read(&buffers[i], args->files[i], DOM_BUNDLE_BYTES_MAX, err);
+            dom_file_read(&buffers[i], args->files[i], DOM_POLICY_BUNDLE_BYTES_MAX, err);
         if (rc != DOM_OK) {
             return rc;
         }
@@ -178,7 +178,7 @@ static int sign_again(const struct dom_bundle_args *args)
     struct dom_error err = {0};
     int status = DOM_EXIT_OK;
 
-    enum dom_code rc = dom_file_read(&bytes, args->words[0], DOM_BUNDLE_BYTES_MAX, &err);
+    enum dom_code rc = dom_file_read(&bytes, args->words[0], DOM_POLICY_BUNDLE_BYTES_MAX, &err);
     if (rc == DOM_OK && dom_bundle_is(dom_buffer_slice(&bytes))) {
         status = sign_bundle(args, dom_buffer_slice(&bytes));
     } else {

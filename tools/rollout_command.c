@@ -281,7 +281,7 @@ int dom_policy_push_verb(int argc, char **argv)
                            ? DOM_FAIL(&err, DOM_USAGE, "push needs BUNDLE or --timestamp FILE")
                            : DOM_OK;
     if (rc == DOM_OK && args.word != NULL) {
-        rc = dom_file_read(&bundle, args.word, DOM_BUNDLE_BYTES_MAX, &err);
+        rc = dom_file_read(&bundle, args.word, DOM_POLICY_BUNDLE_BYTES_MAX, &err);
     }
     if (rc == DOM_OK && args.timestamp != NULL) {
         rc = dom_file_read(&timestamp, args.timestamp, DOM_BUNDLE_NOTE_BYTES_MAX, &err);

@@ -41,8 +41,7 @@ static bool take_part(struct dom_slice *rest, struct dom_slice *name, struct dom
     int64_t size = 0;
 
     if (!dom_take_line(rest, &line) || !dom_cut_word(&line, name) ||
-        !dom_parse_number(line, &size) || (uint64_t)size >= rest->len ||
-        rest->data[size] != '\n') {
+        !dom_parse_number(line, &size) || (uint64_t)size >= rest->len || rest->data[size] != '\n') {
         return false;
     }
     *bytes = dom_slice_of(rest->data, (size_t)size);
@@ -73,7 +72,7 @@ static void read_file_line(struct dom_bundle *bundle, struct dom_lines *lines)
     if (bundle->num_files == DOM_BUNDLE_FILES_MAX || !dom_cut_word(&rest, &name) ||
         !file_name_valid(name) || find_file(bundle, name) != NULL ||
         !dom_cut_word(&rest, &size_text) || !dom_parse_number(size_text, &size) ||
-        size > (int64_t)DOM_BUNDLE_BYTES_MAX || !dom_hex_decode(file->sha256, 32, rest)) {
+        size > (int64_t)DOM_POLICY_BUNDLE_BYTES_MAX || !dom_hex_decode(file->sha256, 32, rest)) {
         dom_lines_fail(lines);
         return;
     }
@@ -128,8 +127,7 @@ static enum dom_bundle_fault take_files(struct dom_bundle *bundle, struct dom_sl
         struct dom_bundle_file *file = find_file(bundle, name);
         if (file == NULL || file->bytes.data != NULL) {
             return dom_bundle_refuse(err, DOM_BUNDLE_FILE_EXTRA, "%.*s",
-                                     (int)(name.len < 80 ? name.len : 80),
-                                     (const char *)name.data);
+                                     (int)(name.len < 80 ? name.len : 80), (const char *)name.data);
         }
         file->bytes = bytes;
     }
@@ -159,15 +157,14 @@ static enum dom_bundle_fault take_note(struct dom_bundle *bundle, struct dom_sli
     struct dom_error why = {0};
 
     memset(bundle, 0, sizeof(*bundle));
-    if (bytes.len > DOM_BUNDLE_BYTES_MAX) {
+    if (bytes.len > DOM_POLICY_BUNDLE_BYTES_MAX) {
         return dom_bundle_refuse(err, DOM_BUNDLE_TOO_LARGE, "%zu bytes of at most %u", bytes.len,
-                                 DOM_BUNDLE_BYTES_MAX);
+                                 DOM_POLICY_BUNDLE_BYTES_MAX);
     }
     if (!dom_bundle_is(bytes)) {
         return dom_bundle_refuse(err, DOM_BUNDLE_FORMAT, "it does not begin with " MAGIC);
     }
-    struct dom_slice rest =
-        dom_slice_of(bytes.data + sizeof(MAGIC), bytes.len - sizeof(MAGIC));
+    struct dom_slice rest = dom_slice_of(bytes.data + sizeof(MAGIC), bytes.len - sizeof(MAGIC));
     if (!take_part(&rest, &name, &bundle->note_bytes) || !dom_slice_eq_str(name, NOTE_PART)) {
         return dom_bundle_refuse(err, DOM_BUNDLE_FORMAT, "the first part is no whole note");
     }
@@ -180,8 +177,8 @@ static enum dom_bundle_fault take_note(struct dom_bundle *bundle, struct dom_sli
     if (dom_note_parse(note, cut, &why) != DOM_OK) {
         bool stripped = strstr(why.message, "no signatures") != NULL ||
                         strstr(why.message, "no empty line") != NULL;
-        return dom_bundle_refuse(
-            err, stripped ? DOM_BUNDLE_SIGNATURE_MISSING : DOM_BUNDLE_FORMAT, "%s", why.message);
+        return dom_bundle_refuse(err, stripped ? DOM_BUNDLE_SIGNATURE_MISSING : DOM_BUNDLE_FORMAT,
+                                 "%s", why.message);
     }
     bundle->text = note->text;
     dom_policy_sha256(bundle->sha256, note->text);
@@ -264,8 +261,7 @@ static enum dom_bundle_fault check_version(const struct dom_bundle *bundle,
 }
 
 enum dom_bundle_fault dom_bundle_open(struct dom_bundle *bundle, struct dom_slice bytes,
-                                      const struct dom_bundle_expect *expect,
-                                      struct dom_error *err)
+                                      const struct dom_bundle_expect *expect, struct dom_error *err)
 {
     const struct dom_root *root = expect->root;
     struct dom_note note;
@@ -286,9 +282,9 @@ enum dom_bundle_fault dom_bundle_open(struct dom_bundle *bundle, struct dom_slic
         fault = read_text(bundle, err);
     }
     if (fault == DOM_BUNDLE_NONE && !dom_slice_eq_str(bundle->name, root->name)) {
-        fault = dom_bundle_refuse(err, DOM_BUNDLE_NAME, "\"%.*s\", not \"%s\"",
-                                  (int)bundle->name.len, (const char *)bundle->name.data,
-                                  root->name);
+        fault =
+            dom_bundle_refuse(err, DOM_BUNDLE_NAME, "\"%.*s\", not \"%s\"", (int)bundle->name.len,
+                              (const char *)bundle->name.data, root->name);
     }
     if (fault == DOM_BUNDLE_NONE) {
         fault = check_dates(bundle, expect->now_ms, err);

@@ -17,12 +17,12 @@
 #include "base/limits.h"
 #include "base/note/note.h"
 
-#define DOM_BUNDLE_BYTES_MAX      (3U << 20) /* it has to fit one gRPC message */
-#define DOM_BUNDLE_FILES_MAX      16U
-#define DOM_BUNDLE_FILE_NAME_MAX  64U
-#define DOM_BUNDLE_NOTE_BYTES_MAX (64U << 10)
-#define DOM_ROOT_KEYS_MAX         32U /* of all roles */
-#define DOM_POLICY_SHA256_SIZE    32U
+#define DOM_POLICY_BUNDLE_BYTES_MAX (3U << 20) /* it has to fit one gRPC message */
+#define DOM_BUNDLE_FILES_MAX        16U
+#define DOM_BUNDLE_FILE_NAME_MAX    64U
+#define DOM_BUNDLE_NOTE_BYTES_MAX   (64U << 10)
+#define DOM_ROOT_KEYS_MAX           32U /* of all roles */
+#define DOM_POLICY_SHA256_SIZE      32U
 /* How far a signer's clock may be ahead of the router's, and how old an order may be. */
 #define DOM_BUNDLE_SKEW_MS INT64_C(600000)
 
@@ -154,7 +154,8 @@ enum dom_code dom_bundle_text(const struct dom_bundle *bundle, struct dom_buffer
 void dom_bundle_pack(struct dom_buffer *out, struct dom_slice note,
                      const struct dom_bundle_file *files, size_t num_files);
 
-/* ---- the timestamp and the order --------------------------------------------------------------- */
+/* ---- the timestamp and the order ---------------------------------------------------------------
+ */
 
 struct dom_timestamp {
     int64_t version;
@@ -174,9 +175,9 @@ struct dom_order {
     int64_t time_ms;
     struct dom_slice reason;
 };
-/* One key of the policy role is enough to freeze, its threshold to unfreeze. The time must be within
- * DOM_BUNDLE_SKEW_MS of now, and after `last_ms`. Faults: FORMAT, NAME, SIGNATURE_*, THRESHOLD,
- * EXPIRED, NOT_YET, VERSION_OLDER (an order used before). */
+/* One key of the policy role is enough to freeze, its threshold to unfreeze. The time must be
+ * within DOM_BUNDLE_SKEW_MS of now, and after `last_ms`. Faults: FORMAT, NAME, SIGNATURE_*,
+ * THRESHOLD, EXPIRED, NOT_YET, VERSION_OLDER (an order used before). */
 enum dom_bundle_fault dom_order_open(struct dom_order *order, struct dom_slice bytes,
                                      const struct dom_root *root, int64_t now_ms, int64_t last_ms,
                                      struct dom_error *err) DOM_MUST_USE;

@@ -245,7 +245,7 @@ static enum dom_code make_entry(struct export *export, struct dom_slice *entryp,
     event.policy.version = info->version;
     event.policy.sha256 = dom_slice_str(info->sha256_hex);
     event.policy.index =
-        atomic_load_explicit(&router->policy_index[export->region], memory_order_relaxed);
+        atomic_load_explicit(&turn->snapshot->told->index[export->region], memory_order_relaxed);
     event.router.build = dom_slice_str(DOM_BUILD_NAME);
     event.router.instance = dom_slice_str(router->options.instance);
     event.router.region = dom_slice_str(dom_store_region_name(router->store, export->region));

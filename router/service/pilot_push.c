@@ -112,7 +112,7 @@ static enum dom_bundle_fault open_pushed(struct dom_router *router,
 
     pushed->is_bundle = dom_bundle_is(order->bundle);
     if (pilot->signed_only && !pushed->is_bundle &&
-        order->bundle.len <= DOM_BUNDLE_BYTES_MAX) {
+        order->bundle.len <= DOM_POLICY_BUNDLE_BYTES_MAX) {
         (void)DOM_FAIL(err, DOM_BUNDLE, "UNSIGNED: %s",
                        dom_bundle_fault_text(DOM_BUNDLE_UNSIGNED));
         return DOM_BUNDLE_UNSIGNED;

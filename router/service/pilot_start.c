@@ -34,7 +34,7 @@ static enum dom_code check_first(struct dom_router *router, const struct dom_pol
 
     (void)snprintf(beside, sizeof(beside), "%s.bundle", options->policy_path);
     const char *path = options->policy_bundle == NULL ? beside : options->policy_bundle;
-    enum dom_code rc = dom_file_read(&bytes, path, DOM_BUNDLE_BYTES_MAX, err);
+    enum dom_code rc = dom_file_read(&bytes, path, DOM_POLICY_BUNDLE_BYTES_MAX, err);
     if (rc == DOM_OK) {
         struct dom_bundle_expect expect = {.root = &pilot->root,
                                            .now_ms = dom_clock_wall_ms(router->clock)};

@@ -349,19 +349,19 @@ static void limits_hold(void **state)
     struct dom_bundle_expect expect = expect_of(w);
     const int who[] = {ALICE, BOB};
     struct dom_buffer bytes = {0};
-    char *big = malloc(DOM_BUNDLE_BYTES_MAX + 1);
+    char *big = malloc(DOM_POLICY_BUNDLE_BYTES_MAX + 1);
 
     assert_non_null(big);
-    memset(big, 'x', DOM_BUNDLE_BYTES_MAX);
+    memset(big, 'x', DOM_POLICY_BUNDLE_BYTES_MAX);
     pack(w, &bundle, who, 2, &bytes);
     size_t frame = bytes.len - bundle.files[1].bytes.len;
     /* The size of the size in two places: find the length that fits exactly. */
-    bundle.files[1].bytes = dom_slice_of(big, DOM_BUNDLE_BYTES_MAX - frame - 20);
+    bundle.files[1].bytes = dom_slice_of(big, DOM_POLICY_BUNDLE_BYTES_MAX - frame - 20);
     pack(w, &bundle, who, 2, &bytes);
-    assert_true(bytes.len < DOM_BUNDLE_BYTES_MAX);
-    bundle.files[1].bytes.len += DOM_BUNDLE_BYTES_MAX - bytes.len;
+    assert_true(bytes.len < DOM_POLICY_BUNDLE_BYTES_MAX);
+    bundle.files[1].bytes.len += DOM_POLICY_BUNDLE_BYTES_MAX - bytes.len;
     pack(w, &bundle, who, 2, &bytes);
-    assert_int_equal(bytes.len, DOM_BUNDLE_BYTES_MAX);
+    assert_int_equal(bytes.len, DOM_POLICY_BUNDLE_BYTES_MAX);
     assert_int_equal(open_with(&expect, &bytes), DOM_BUNDLE_NONE);
     bundle.files[1].bytes.len++;
     pack(w, &bundle, who, 2, &bytes);
