@@ -52,6 +52,10 @@
 #define DOM_WRITE_WAIT_MS 5000U          /* how long one waits for a write that needs no entry */
 #define DOM_CHECKPOINT_OVERDUE_MS 30000U /* without a checkpoint for so long the log is closed */
 
+#define DOM_SINKS_MAX 8U           /* second copies of one region's log */
+#define DOM_SINK_CLAUSES_MAX 16U   /* "one of these sinks" that a policy may demand of one region */
+#define DOM_SINK_BATCH_MAX 1024U   /* entries that a sink takes at once */
+
 /* Queues of the store. */
 #define DOM_COMMIT_QUEUE_MAX 16384U       /* commits waiting in one region */
 #define DOM_COMMIT_GROUP_MAX 512U         /* commits that share one fsync */

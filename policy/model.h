@@ -143,6 +143,8 @@ struct dom_model {
     struct dom_placement_rule *placements;
     size_t num_placements;
     struct dom_policy_rollout rollout;
+    struct dom_policy_log_copy copies[DOM_SINK_CLAUSES_MAX];
+    size_t num_copies;
 };
 
 /* Pseudonym keys that one policy may name. */
@@ -224,6 +226,7 @@ void dom_read_sections(struct dom_reader *reader, const struct dom_node *root);
 void dom_read_rules(struct dom_reader *reader, const struct dom_node *root);
 void dom_read_placements(struct dom_reader *reader, const struct dom_node *root);
 void dom_read_others(struct dom_reader *reader, const struct dom_node *root);
+void dom_read_copies(struct dom_reader *reader, const struct dom_node *root);
 /* P03 to P06 over the whole; only for a model without errors. */
 void dom_meaning_check(struct dom_reader *reader, const struct dom_node *root);
 

@@ -78,6 +78,7 @@ static enum dom_code read_model(struct dom_policy *policy, const struct dom_node
     if (!reader.exhausted) {
         dom_read_placements(&reader, root);
         dom_read_others(&reader, root);
+        dom_read_copies(&reader, root);
     }
     if (!reader.exhausted && dom_findings_count(findings, DOM_FINDING_ERROR) == 0) {
         dom_meaning_check(&reader, root);
@@ -243,6 +244,16 @@ void dom_policy_unref(const struct dom_policy *policy)
 const struct dom_policy_info *dom_policy_info(const struct dom_policy *policy)
 {
     return &policy->info;
+}
+
+size_t dom_policy_num_log_copies(const struct dom_policy *policy)
+{
+    return policy->model.num_copies;
+}
+
+const struct dom_policy_log_copy *dom_policy_log_copy(const struct dom_policy *policy, size_t i)
+{
+    return &policy->model.copies[i];
 }
 
 const struct dom_policy_rollout *dom_policy_rollout(const struct dom_policy *policy)

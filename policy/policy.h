@@ -246,6 +246,20 @@ dom_policy_set dom_policy_placement_classes(const struct dom_policy_placement *p
 
 enum dom_policy_stage_mode { DOM_ROLL_SHADOW = 0, DOM_ROLL_CANARY, DOM_ROLL_ENFORCE };
 
+/* ---- second copies of the logs ------------------------------------------------------------ */
+
+/* An entry of a log of one of these regions must be durable in all of the named sinks, or in any one
+ * of them, before its operation is answered. What the sinks are is the deployment's. */
+struct dom_policy_log_copy {
+    const char *id;
+    dom_policy_set regions;
+    const char *sinks[DOM_SINKS_MAX];
+    size_t num_sinks;
+    bool any;
+};
+size_t dom_policy_num_log_copies(const struct dom_policy *policy);
+const struct dom_policy_log_copy *dom_policy_log_copy(const struct dom_policy *policy, size_t i);
+
 /* One entry of rollout.stages. */
 struct dom_policy_stage {
     enum dom_policy_stage_mode mode;

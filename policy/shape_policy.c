@@ -169,6 +169,15 @@ static const struct shape s_sink[] = {
     DOM_SHAPE_LAST,
 };
 
+static const struct shape s_log_copy[] = {
+    {"id", SHAPE_LABEL, true, 0, 0, NULL, NULL},
+    {"regions", SHAPE_NAMES, true, 1, DOM_SHAPE_NAMES_MAX, NULL, NULL},
+    {"sinks", SHAPE_NAMES, true, 1, DOM_SINKS_MAX, NULL, NULL},
+    {"need", SHAPE_CHOICE, false, 0, 0, NULL, "all any"},
+    DOM_SHAPE_NOTE,
+    DOM_SHAPE_LAST,
+};
+
 #define SINKS_MAX 256
 #define RETENTION_MAX 1024
 static const struct shape s_root[] = {
@@ -187,6 +196,7 @@ static const struct shape s_root[] = {
     {"retention", SHAPE_LIST, false, 0, RETENTION_MAX, s_retention, NULL},
     {"rollout", SHAPE_GROUP, false, 0, 0, s_rollout, NULL},
     {"sinks", SHAPE_MAP, false, 0, SINKS_MAX, s_sink, NULL},
+    {"log_copies", SHAPE_LIST, false, 0, DOM_SINK_CLAUSES_MAX, s_log_copy, NULL},
     DOM_SHAPE_LAST,
 };
 
