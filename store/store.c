@@ -83,6 +83,35 @@ static void committed(void *context, struct dom_region *region, struct dom_store
     }
 }
 
+static struct dom_sinks *sinks_of(const struct dom_store *store, dom_store_region region)
+{
+    return atomic_load(&store->sinks[region]);
+}
+
+static void grew(void *context, struct dom_region *region)
+{
+    struct dom_store *store = context;
+    struct dom_sinks *sinks = sinks_of(store, dom_region_number(region));
+
+    if (sinks != NULL) {
+        dom_sinks_wake(sinks);
+    }
+}
+
+/* The one way back to the submitter. */
+static void finish(void *context, struct dom_store_op *first, struct dom_store_op *last)
+{
+    struct dom_store *store = context;
+    struct dom_sinks *sinks = sinks_of(store, first->region);
+
+    if (sinks != NULL && dom_sinks_num(sinks) > 0) {
+        dom_sinks_hold(sinks, &first, &last);
+    }
+    if (first != NULL) {
+        store->host.options.post(store->host.options.context, first, last);
+    }
+}
+
 static void fill_host(struct dom_store *store, const struct dom_store_options *options)
 {
     struct dom_region_host *host = &store->host;
@@ -116,6 +145,8 @@ static void fill_host(struct dom_store *store, const struct dom_store_options *o
     atomic_init(&host->placement_epoch, 1);
     host->claims = dom_claims_new();
     host->committed = committed;
+    host->grew = grew;
+    host->finish = finish;
     host->wake_keeper = dom_store_wake_keeper;
     host->cosign = dom_store_cosign;
     host->store = store;
@@ -189,10 +220,14 @@ void dom_store_destroy(struct dom_store *store)
         dom_region_stop(atomic_load(&store->host.regions[i]));
     }
     for (size_t i = 0; i < count; i++) {
+        dom_sinks_stop(sinks_of(store, (dom_store_region)i));
+    }
+    for (size_t i = 0; i < count; i++) {
         dom_replicator_stop(atomic_load(&store->replicators[i]));
     }
     for (size_t i = 0; i < count; i++) {
         dom_replicator_destroy(atomic_load(&store->replicators[i]));
+        dom_sinks_destroy(sinks_of(store, (dom_store_region)i));
         dom_region_close(atomic_load(&store->host.regions[i]));
     }
     dom_placer_cleanup(&store->placer);
@@ -216,6 +251,7 @@ static enum dom_code add_region(struct dom_store *store, dom_store_region *regio
     size_t count = atomic_load(&store->host.num_regions);
     struct dom_region *region = NULL;
     struct dom_replicator *replicator = NULL;
+    struct dom_sinks *sinks = NULL;
 
     if (count == DOM_REGIONS_MAX) {
         return DOM_FAIL(err, DOM_RESOURCE, "more than %u regions", DOM_REGIONS_MAX);
@@ -225,12 +261,18 @@ static enum dom_code add_region(struct dom_store *store, dom_store_region *regio
         return rc;
     }
     rc = dom_replicator_new(&replicator, &store->host, region, err);
+    if (rc == DOM_OK) {
+        rc = dom_sinks_start(&sinks, region, &store->host.options, err);
+    }
     if (rc != DOM_OK) {
+        dom_replicator_stop(replicator);
+        dom_replicator_destroy(replicator);
         dom_region_stop(region);
         dom_region_close(region);
         return rc;
     }
     atomic_store(&store->replicators[count], replicator);
+    atomic_store(&store->sinks[count], sinks);
     atomic_store(&store->host.regions[count], region);
     atomic_store(&store->host.num_regions, count + 1);
     dom_gate_listen(dom_region_gate(region));
@@ -310,6 +352,29 @@ void dom_store_stats(const struct dom_store *store, dom_store_region region,
     out->fsck_bytes = atomic_load(&fsck->bytes);
     out->fsck_sound_s = atomic_load(&fsck->sound_s);
     out->fsck_damaged = atomic_load(&fsck->damaged) ? 1 : 0;
+}
+
+int dom_store_find_sink(const struct dom_store *store, dom_store_region region,
+                        struct dom_slice name)
+{
+    return dom_sinks_find(sinks_of(store, region), name);
+}
+
+void dom_store_require(struct dom_store *store, dom_store_region region,
+                       const struct dom_store_need *need)
+{
+    dom_sinks_require(sinks_of(store, region), need);
+}
+
+size_t dom_store_num_sinks(const struct dom_store *store, dom_store_region region)
+{
+    return dom_sinks_num(sinks_of(store, region));
+}
+
+void dom_store_sink_stats(const struct dom_store *store, dom_store_region region, size_t sink,
+                          struct dom_store_sink_stats *out)
+{
+    dom_sinks_stats(sinks_of(store, region), sink, out);
 }
 
 const char *dom_store_closed_word(unsigned bit)

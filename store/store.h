@@ -81,6 +81,20 @@ struct dom_store_transfer {
     dom_store_region new_home;        /* the record moves there whole; NO_REGION: it stays */
 };
 
+/* A second copy of one region's log: every entry, in order, also those of the time before it. */
+struct dom_store_sink {
+    const char *name;   /* as a policy names it; unique in its region */
+    const char *region; /* whose log */
+    const char *dir;    /* exists; see store/audit/sinkdir.h */
+};
+
+/* In which sinks an entry must be durable before its operation is given back: in one of each set.
+ * Sets are of the region's sinks, by dom_store_find_sink. Zeroed: in none. */
+struct dom_store_need {
+    uint8_t num;
+    uint8_t one_of[DOM_SINK_CLAUSES_MAX];
+};
+
 struct dom_store_options {
     const char *data_dir;          /* made if missing, mode 0700; locked against a second process */
     const char *key_dir;           /* key files <key_dir>/<region>.key, 0600, made at first start;
@@ -108,6 +122,8 @@ struct dom_store_options {
     bool test_plain;               /* TEST ONLY: no encryption, no blind keys: the key is kind, 0,
                                     * id. The caller makes sure that only loopback is served. */
     const struct dom_clock *clock; /* NULL: the system's */
+    const struct dom_store_sink *sinks; /* borrowed, with their strings, for the store's life */
+    size_t num_sinks;
 
     /* Gives a chain of finished operations (by `next`) back; called on store threads; must not
      * block. */
@@ -219,6 +235,7 @@ struct dom_store_op {
     const struct dom_slice *entries;
     size_t num_entries;
     bool no_border;             /* must be true when num_entries is 0 (and false otherwise) */
+    struct dom_store_need need; /* of the entries */
 
     /* PUT and DELETE */
     struct dom_slice kind;
@@ -267,6 +284,13 @@ struct dom_store_op {
  * cannot be written), IO. A failed precondition writes nothing, no entry either. */
 enum dom_code dom_store_submit(struct dom_store *store, struct dom_store_op *op,
                                struct dom_error *err) DOM_MUST_USE;
+
+/* The region's sink of this name, as a number for dom_store_need; -1: it has none. */
+int dom_store_find_sink(const struct dom_store *store, dom_store_region region,
+                        struct dom_slice name);
+/* What is demanded now: the log closes when it cannot be met. Any thread. */
+void dom_store_require(struct dom_store *store, dom_store_region region,
+                       const struct dom_store_need *need);
 
 /* Which open region is the record's home, by asking `hint` first (may be NO_REGION), then all.
  * NOT_FOUND: none. UNAVAILABLE: it is on its way from one to another. Writes claim (kind, id) while they are in flight, so that one id cannot be
@@ -379,6 +403,16 @@ struct dom_store_stats {
     uint64_t witness_failed;   /* witnesses that gave no answer or an unusable one */
     uint64_t witness_refused;  /* witnesses that know another history of this log */
 };
+
+struct dom_store_sink_stats {
+    const char *name;
+    bool up;           /* it has everything, or is about to */
+    uint64_t entries;  /* durable there */
+    uint64_t failures; /* times that it went away */
+};
+size_t dom_store_num_sinks(const struct dom_store *store, dom_store_region region);
+void dom_store_sink_stats(const struct dom_store *store, dom_store_region region, size_t sink,
+                          struct dom_store_sink_stats *out);
 /* Word for a bit of `closed`; NULL: there is no such bit. */
 const char *dom_store_closed_word(unsigned bit);
 void dom_store_stats(const struct dom_store *store, dom_store_region region,

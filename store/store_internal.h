@@ -8,6 +8,7 @@
 #include "store/placer.h"
 #include "store/region/region.h"
 #include "store/replica/replicator.h"
+#include "store/sink.h"
 
 /* What the scheduled check has found of one region. Written by its thread. */
 struct dom_fsck_state {
@@ -26,6 +27,7 @@ struct dom_store {
     char *audit_origin;
     pthread_mutex_t open_lock; /* one opening at a time */
     _Atomic(struct dom_replicator *) replicators[DOM_REGIONS_MAX];
+    _Atomic(struct dom_sinks *) sinks[DOM_REGIONS_MAX];
 
     /* The keeper: checkpoints. A second thread purges and expires, as compacting takes long. */
     pthread_mutex_t keeper_lock;

@@ -60,6 +60,7 @@ static void *watch_main(void *arg)
     while (pause_for(store, TICK_US)) {
         for (size_t i = 0; i < atomic_load(&store->host.num_regions); i++) {
             dom_region_watch(atomic_load(&store->host.regions[i]));
+            dom_sinks_watch(atomic_load(&store->sinks[i]));
         }
     }
     return NULL;

@@ -91,7 +91,7 @@ static void chain(struct dom_store_op **first, struct dom_store_op **last, struc
 static void post(struct dom_region *region, struct dom_store_op *first, struct dom_store_op *last)
 {
     if (first != NULL) {
-        region->host->options.post(region->host->options.context, first, last);
+        region->host->finish(region->host->store, first, last);
     }
 }
 
@@ -283,6 +283,9 @@ void dom_group_written(struct dom_region *region)
         const void *leaves = group->leaves.data;
         dom_audit_log_committed(region->log, leaves, (size_t)group->num_leaves,
                                 dom_buffer_slice(&group->run));
+    }
+    if (group->num_leaves > 0) {
+        region->host->grew(region->host->store, region);
     }
     if ((group->num_leaves > 0 && !had_due) || group->first_purge) {
         region->host->wake_keeper(region->host->store);

@@ -357,3 +357,45 @@ enum dom_code dom_region_start_log(struct dom_region *region, struct dom_error *
     return dom_region_append_control(region, DOM_AUDIT_GENESIS, details, DOM_ARRAY_LEN(details),
                                      err);
 }
+
+/* ---- second copies ------------------------------------------------------------------------ */
+
+static struct dom_slice sink_key(char out[DOM_POLICY_NAME_BYTES_MAX + 8], const char *name)
+{
+    int len = snprintf(out, DOM_POLICY_NAME_BYTES_MAX + 8, "sink:%s", name);
+
+    return dom_slice_of(out, (size_t)len);
+}
+
+enum dom_code dom_region_sink_fresh(struct dom_region *region, const char *name, bool *freshp,
+                                    struct dom_error *err)
+{
+    char key[DOM_POLICY_NAME_BYTES_MAX + 8];
+    struct dom_db_value value;
+
+    *freshp = false;
+    if (!dom_db_enter(region->db)) {
+        return DOM_FAIL(err, DOM_IO, "region %s: its database is not open", region->name);
+    }
+    enum dom_code rc = dom_db_get(region->db, DOM_DB_META, sink_key(key, name), &value, err);
+    dom_db_value_release(&value);
+    dom_db_leave(region->db);
+    *freshp = rc == DOM_NOT_FOUND;
+    return rc == DOM_NOT_FOUND ? DOM_OK : rc;
+}
+
+enum dom_code dom_region_sink_begun(struct dom_region *region, const char *name,
+                                    struct dom_error *err)
+{
+    char key[DOM_POLICY_NAME_BYTES_MAX + 8];
+
+    if (!dom_db_enter(region->db)) {
+        return DOM_FAIL(err, DOM_IO, "region %s: its database is not open", region->name);
+    }
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    dom_db_batch_put(region->db, batch, DOM_DB_META, sink_key(key, name), dom_slice_of("", 0));
+    enum dom_code rc = dom_db_write(region->db, batch, true, err);
+    rocksdb_writebatch_destroy(batch);
+    dom_db_leave(region->db);
+    return rc;
+}

@@ -30,6 +30,11 @@ struct dom_region_host {
     /* A commit with outbox entries is durable; `sync` is a chain (internal.wait_next) of operations
      * that wait for replicas. Called on commit threads. */
     void (*committed)(void *store, struct dom_region *region, struct dom_store_op *sync);
+    /* The log has more durable entries. Called on commit threads. */
+    void (*grew)(void *store, struct dom_region *region);
+    /* Gives a chain of one region's operations back: durable here and in the replicas that it was to
+     * wait for. Any thread of the store. */
+    void (*finish)(void *store, struct dom_store_op *first, struct dom_store_op *last);
     /* A checkpoint, purge or expiry may have become due. Any thread. */
     void (*wake_keeper)(void *store);
     /* Appends cosignatures of the region's newest checkpoint. The keeper's thread. */
@@ -57,6 +62,12 @@ struct dom_gate *dom_region_gate(struct dom_region *region);
 /* A write of another thread failed (the keeper's): the commit thread finds out whether the database
  * still writes, and opens it again if not. Any thread. */
 void dom_region_suspect(struct dom_region *region);
+
+/* Whether nothing was ever copied to this sink; and that it is no more so. Any thread. */
+enum dom_code dom_region_sink_fresh(struct dom_region *region, const char *name, bool *freshp,
+                                    struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_region_sink_begun(struct dom_region *region, const char *name,
+                                    struct dom_error *err) DOM_MUST_USE;
 
 /* ---- watching: each closes or opens the gate (the store's watch thread) ---- */
 

@@ -98,7 +98,7 @@ static void post_finished(struct dom_replicator *replicator, bool stopping)
     struct dom_store_op *first = take_finished(replicator, stopping, &last);
     DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
     if (first != NULL) {
-        replicator->host->options.post(replicator->host->options.context, first, last);
+        replicator->host->finish(replicator->host->store, first, last);
     }
 }
 
