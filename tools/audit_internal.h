@@ -110,6 +110,9 @@ int dom_audit_report(struct dom_audit_args *args);
 int dom_audit_tail(struct dom_audit_args *args);
 int dom_audit_watch(struct dom_audit_args *args);
 int dom_audit_witness_key(struct dom_audit_args *args);
+/* Whether the folder is a second copy of a log (store/audit/sinkdir.h), and checking one. */
+bool dom_audit_is_copy(const char *dir);
+int dom_audit_verify_copy(struct dom_audit_args *args);
 int dom_audit_verify(struct dom_audit_args *args);
 
 #endif

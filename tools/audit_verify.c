@@ -180,6 +180,9 @@ int dom_audit_verify(struct dom_audit_args *args)
     struct dom_error err = {0};
     int status = DOM_EXIT_FAILED;
 
+    if (args->log != NULL && dom_audit_is_copy(args->log)) {
+        return dom_audit_verify_copy(args);
+    }
     dom_audit_progress_init(&progress);
     enum dom_code rc = dom_audit_take_policy(args, &err);
     if (rc == DOM_OK) {

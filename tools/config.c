@@ -11,7 +11,7 @@
 #include "base/limits.h"
 #include "router/rpc/spiffe.h"
 
-enum key_type { KEY_TEXT, KEY_PATH, KEY_COUNT, KEY_FLAG, KEY_LIST };
+enum key_type { KEY_TEXT, KEY_PATH, KEY_COUNT, KEY_FLAG, KEY_LIST, KEY_SINKS };
 
 /* One known key: where it goes, and its bounds. */
 struct key {
@@ -55,6 +55,7 @@ static void list_keys(struct key keys[KEYS_MAX], struct dom_config *c, struct co
         {"audit.origin", KEY_TEXT, c->origin, 0, 0, 0, NULL},
         {"audit.checkpoint_ms", KEY_COUNT, &r->checkpoint_ms, 10, DOM_CHECKPOINT_DELAY_MS_MAX, 1,
          NULL},
+        {"audit.sinks", KEY_SINKS, &c->sinks, 0, 0, 0, NULL},
         {"audit.wait_ms", KEY_COUNT, &r->audit_wait_ms, 20, DOM_AUDIT_WAIT_MS_MAX, 1, NULL},
         {"store.compression", KEY_TEXT, c->compression, 0, 0, 0, NULL},
         {"store.block_cache_mib", KEY_COUNT, &r->block_cache_bytes, 1, 65536, 1U << 20, NULL},
@@ -137,6 +138,86 @@ static enum dom_code set_list(const struct key *key, config_setting_t *setting, 
     return DOM_OK;
 }
 
+/* One member of a sink: text `which` of its three. */
+static enum dom_code set_sink_text(char to[DOM_CONFIG_TEXT_MAX], config_setting_t *member,
+                                   bool is_path, const char *folder, const char *place,
+                                   struct dom_error *err)
+{
+    const char *text = config_setting_get_string(member);
+    const struct key key = {config_setting_name(member), is_path ? KEY_PATH : KEY_TEXT, to, 0, 0, 0,
+                            NULL};
+
+    if (text == NULL) {
+        return DOM_FAIL(err, DOM_INVALID, "%s: audit.sinks: %s must be a text in quotes", place,
+                        config_setting_name(member));
+    }
+    return set_text(&key, text, folder, place, err);
+}
+
+static enum dom_code set_sink(struct dom_config_sinks *sinks, config_setting_t *group,
+                              const char *folder, const char *place, struct dom_error *err)
+{
+    static const char *const names[] = {"name", "region", "dir"};
+    char(*texts)[DOM_CONFIG_TEXT_MAX] = sinks->texts[sinks->num];
+
+    if (!config_setting_is_group(group)) {
+        return DOM_FAIL(err, DOM_INVALID,
+                        "%s: audit.sinks: each is { name = \"...\"; region = \"...\"; dir = "
+                        "\"...\"; }",
+                        place);
+    }
+    for (int i = 0; i < config_setting_length(group); i++) {
+        config_setting_t *member = config_setting_get_elem(group, (unsigned)i);
+        size_t which = 0;
+        while (which < DOM_ARRAY_LEN(names) &&
+               strcmp(names[which], config_setting_name(member)) != 0) {
+            which++;
+        }
+        if (which == DOM_ARRAY_LEN(names)) {
+            return DOM_FAIL(err, DOM_INVALID, "%s: audit.sinks: unknown key \"%s\"", place,
+                            config_setting_name(member));
+        }
+        enum dom_code rc = set_sink_text(texts[which], member, which == 2, folder, place, err);
+        if (rc != DOM_OK) {
+            return rc;
+        }
+    }
+    for (size_t which = 0; which < DOM_ARRAY_LEN(names); which++) {
+        if (texts[which][0] == '\0') {
+            return DOM_FAIL(err, DOM_INVALID, "%s: audit.sinks: %s is missing", place,
+                            names[which]);
+        }
+    }
+    if (strlen(texts[0]) > DOM_POLICY_NAME_BYTES_MAX) {
+        return DOM_FAIL(err, DOM_INVALID, "%s: audit.sinks: a name of more than %u bytes", place,
+                        DOM_POLICY_NAME_BYTES_MAX);
+    }
+    sinks->items[sinks->num++] =
+        (struct dom_store_sink){.name = texts[0], .region = texts[1], .dir = texts[2]};
+    return DOM_OK;
+}
+
+static enum dom_code set_sinks(const struct key *key, config_setting_t *setting, const char *folder,
+                               const char *place, struct dom_error *err)
+{
+    if (!config_setting_is_list(setting)) {
+        return DOM_FAIL(err, DOM_INVALID, "%s: %s must be a list: ( { ... }, { ... } )", place,
+                        key->path);
+    }
+    if (config_setting_length(setting) > (int)DOM_CONFIG_SINKS_MAX) {
+        return DOM_FAIL(err, DOM_INVALID, "%s: %s has more than %u items", place, key->path,
+                        DOM_CONFIG_SINKS_MAX);
+    }
+    for (int i = 0; i < config_setting_length(setting); i++) {
+        config_setting_t *group = config_setting_get_elem(setting, (unsigned)i);
+        enum dom_code rc = set_sink(key->to, group, folder, place, err);
+        if (rc != DOM_OK) {
+            return rc;
+        }
+    }
+    return DOM_OK;
+}
+
 static enum dom_code set_key(const struct key *key, config_setting_t *setting, const char *folder,
                              const char *place, struct dom_error *err)
 {
@@ -160,6 +241,9 @@ static enum dom_code set_key(const struct key *key, config_setting_t *setting, c
         }
         *(uint64_t *)key->to = (uint64_t)value * key->scale;
         return DOM_OK;
+    }
+    if (key->type == KEY_SINKS) {
+        return set_sinks(key, setting, folder, place, err);
     }
     if (key->type == KEY_LIST) {
         return set_list(key, setting, place, err);
@@ -484,6 +568,8 @@ enum dom_code dom_config_load(struct dom_config *config, const char *path, struc
     config->router.audit_origin = config->origin;
     config->router.compression = or_null(config->compression);
     config->router.metrics = or_null(config->metrics);
+    config->router.sinks = config->sinks.items;
+    config->router.num_sinks = config->sinks.num;
     config->router.instance = config->instance;
     config->router.witness_regions = (unsigned)counts.witness_regions;
     config->router.witness_policy = or_null(config->witness_policy);

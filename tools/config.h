@@ -9,8 +9,17 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "router/service/router.h"
+#include "store/store.h"
 
 #define DOM_CONFIG_TEXT_MAX 512U
+#define DOM_CONFIG_SINKS_MAX 64U
+
+/* audit.sinks: second copies of logs. */
+struct dom_config_sinks {
+    size_t num;
+    struct dom_store_sink items[DOM_CONFIG_SINKS_MAX]; /* into texts */
+    char texts[DOM_CONFIG_SINKS_MAX][3][DOM_CONFIG_TEXT_MAX];
+};
 
 /* A list of texts in the file. */
 struct dom_config_list {
@@ -39,6 +48,7 @@ struct dom_config {
     char witness_ca[DOM_CONFIG_TEXT_MAX];
     char witness_listen[DOM_CONFIG_TEXT_MAX];
     char witness_logs[DOM_CONFIG_TEXT_MAX];
+    struct dom_config_sinks sinks;
     struct dom_rpc_tls_options tls; /* its strings point below */
     char tls_dir[DOM_CONFIG_TEXT_MAX];
     char tls_cert[DOM_CONFIG_TEXT_MAX];

@@ -72,6 +72,7 @@ struct dom_snapshot *dom_snapshot_with(const struct dom_snapshot *snapshot,
     memcpy(out->policy_of, snapshot->policy_of, sizeof(out->policy_of));
     out->same_numbers = snapshot->same_numbers;
     out->loaded_ms = snapshot->loaded_ms;
+    memcpy(out->needs, snapshot->needs, sizeof(out->needs));
     out->told = dom_told_ref(snapshot->told);
     out->trial = trial;
     out->frozen = frozen;

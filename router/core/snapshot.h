@@ -34,6 +34,8 @@ struct dom_snapshot {
     bool frozen;                   /* nothing crosses a border, whatever the policy says */
     int64_t fresh_until_ms;        /* past this nobody knows whether there is a newer policy, and
                                     * nothing crosses; INT64_MAX: no timestamps are wanted */
+    struct dom_store_need needs[DOM_REGIONS_MAX];     /* by store region: where entries must be, too;
+                                                       * filled before it comes into force */
 };
 
 /* Takes over the caller's reference to `policy`. Aborts when out of memory (start-up, reload). */

@@ -301,7 +301,7 @@ static void write_refusal(struct dom_router *router, struct dom_rpc_call *call,
     refusal->async.op.num_entries = 1;
     refusal->async.op.receipts = &refusal->receipt;
     dom_rpc_call_go_async(call);
-    if (dom_async_submit(router, &refusal->async, &err) != DOM_OK) {
+    if (dom_async_submit(router, snapshot, &refusal->async, &err) != DOM_OK) {
         fail_unwritten(call);
     }
 }

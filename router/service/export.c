@@ -289,7 +289,7 @@ static void log_and_go(struct export *export)
     export->async.op.num_entries = export->num_entries;
     export->async.op.receipts = export->receipts;
     dom_rpc_call_go_async(turn->call);
-    if (dom_async_submit(turn->router, &export->async, &err) != DOM_OK) {
+    if (dom_async_submit(turn->router, turn->snapshot, &export->async, &err) != DOM_OK) {
         export->code = DOM_FAIL(&export->err, err.code, "%s", err.message);
         end(export);
     }

@@ -26,7 +26,7 @@ enum dom_code dom_router_open_regions(struct dom_router *router, const struct do
     if (starting) {
         dom_router_open_retired(router);
     }
-    return DOM_OK;
+    return dom_router_check_copies(router, policy, err);
 }
 
 /* The first finding that stopped the load, as the reason. */
@@ -67,6 +67,8 @@ void dom_router_put_in_force(struct dom_router *router, struct dom_snapshot *sna
 {
     const struct dom_policy_info *info = dom_policy_info(snapshot->policy);
 
+    /* Before the first request that is decided by it. */
+    dom_router_require_copies(router, snapshot);
     dom_log(DOM_LOG_INFO, "policy.in_force", "name=%s version=%lld sha256=%.12s rules=%zu",
             info->name, (long long)info->version, info->sha256_hex, info->num_rules);
     put_in_force(router, snapshot);

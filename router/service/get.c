@@ -256,7 +256,7 @@ static void append_all(struct gather *gather, dom_store_set regions)
     for (size_t i = 0; i < num; i++) {
         struct dom_error err = {0};
         struct dom_async *async = &gather->asyncs[i];
-        enum dom_code rc = dom_async_submit(gather->turn.router, async, &err);
+        enum dom_code rc = dom_async_submit(gather->turn.router, gather->turn.snapshot, async, &err);
         if (rc != DOM_OK) {
             async->code = rc;
             async->message = err.message;

@@ -130,6 +130,13 @@ void dom_router_forget_announcements(struct dom_router *router);
 enum dom_code dom_router_load_file(struct dom_router *router, struct dom_policy **policyp,
                                    struct dom_findings *findings,
                                    struct dom_error *err) DOM_MUST_USE;
+/* Whether every second copy that the policy demands is configured. Errors: INVALID. */
+enum dom_code dom_router_check_copies(const struct dom_router *router,
+                                      const struct dom_policy *policy,
+                                      struct dom_error *err) DOM_MUST_USE;
+/* Fills snapshot->needs, and makes them the store's, whose logs close when they cannot be met. What is
+ * not configured can never be met. Not on the I/O thread. */
+void dom_router_require_copies(struct dom_router *router, struct dom_snapshot *snapshot);
 /* Whether enough operators want the policy with this hash (callers.c). */
 enum dom_code dom_router_vote(struct dom_router *router, struct dom_approval *approval,
                               const uint8_t sha256[32], struct dom_error *err) DOM_MUST_USE;
@@ -218,8 +225,8 @@ struct dom_async {
     uint64_t due_us;
     bool given_up;
 };
-enum dom_code dom_async_submit(struct dom_router *router, struct dom_async *async,
-                               struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_async_submit(struct dom_router *router, const struct dom_snapshot *snapshot,
+                               struct dom_async *async, struct dom_error *err) DOM_MUST_USE;
 void dom_router_init_waits(struct dom_router *router);
 /* The rpc layer's timer. */
 void dom_router_timer(void *context);

@@ -337,7 +337,7 @@ static void page_scanned(struct dom_rpc_work *work)
     listing->async.op.receipts = &listing->receipt;
     listing->async.op.limit_keys = listing->limit_keys;
     listing->async.op.num_limit_keys = listing->num_limit_keys;
-    if (dom_async_submit(turn->router, &listing->async, &err) != DOM_OK) {
+    if (dom_async_submit(turn->router, turn->snapshot, &listing->async, &err) != DOM_OK) {
         dom_limit_settle(&turn->router->limits, listing->access.served, listing->limit_keys,
                          listing->num_limit_keys, false);
         end_with(listing, err.code, NULL, err.message);

@@ -147,6 +147,8 @@ static enum dom_code open_store(struct dom_router *router, struct dom_error *err
         .write_buffer_bytes = options->write_buffer_bytes,
         .checkpoint_ms = options->checkpoint_ms,
         .wait_ms = options->audit_wait_ms,
+        .sinks = options->sinks,
+        .num_sinks = options->num_sinks,
         .purge_ms = options->purge_ms,
         .fsck_interval_ms = options->fsck_interval_ms,
         .fsck_rate = options->fsck_rate,

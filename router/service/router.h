@@ -15,6 +15,7 @@
 #include "router/rpc/server.h"
 
 struct dom_router;
+struct dom_store_sink;
 
 #define DOM_ROLE_IDS_MAX 64U
 
@@ -42,6 +43,8 @@ struct dom_router_options {
     const char *audit_origin;     /* logs are "<audit_origin>/<region>" */
     const char *compression;      /* NULL: the store's default */
     uint64_t checkpoint_ms;       /* 0: default */
+    const struct dom_store_sink *sinks; /* second copies of logs; borrowed (store/store.h) */
+    size_t num_sinks;
     uint64_t audit_wait_ms;       /* how long a caller waits for its entry; 0: DOM_AUDIT_WAIT_MS */
     uint64_t purge_ms;
     uint64_t place_per_s;         /* records a second that a new placement may copy; 0: default */

@@ -116,6 +116,34 @@ static void render_store(struct dom_router *router, struct dom_buffer *out)
     }
 }
 
+static void render_sinks(struct dom_router *router, struct dom_buffer *out)
+{
+    static const struct {
+        const char *name;
+        const char *type;
+        const char *help;
+    } families[] = {
+        {"domicile_audit_sink_up", "gauge", "1 while the second copy takes entries."},
+        {"domicile_audit_sink_entries_total", "counter", "Entries durable in the second copy."},
+        {"domicile_audit_sink_failures_total", "counter", "Times that the second copy went away."},
+    };
+
+    for (size_t f = 0; f < DOM_ARRAY_LEN(families); f++) {
+        dom_metrics_family(out, families[f].name, families[f].type, families[f].help);
+        for (size_t i = 0; i < dom_store_num_regions(router->store); i++) {
+            dom_store_region region = (dom_store_region)i;
+            for (size_t s = 0; s < dom_store_num_sinks(router->store, region); s++) {
+                struct dom_store_sink_stats stats = {0};
+                dom_store_sink_stats(router->store, region, s, &stats);
+                uint64_t values[] = {stats.up ? 1 : 0, stats.entries, stats.failures};
+                dom_buffer_printf(out, "%s{region=\"%s\",sink=\"%s\"} %" PRIu64 "\n",
+                                  families[f].name, dom_store_region_name(router->store, region),
+                                  stats.name, values[f]);
+            }
+        }
+    }
+}
+
 static void render_closed(struct dom_router *router, struct dom_buffer *out)
 {
     dom_metrics_family(out, "domicile_audit_closed", "gauge",
@@ -234,6 +262,7 @@ void dom_router_render_metrics(void *context, struct dom_buffer *out)
     render_store(router, out);
     render_closed(router, out);
     render_placing(router, out);
+    render_sinks(router, out);
     struct dom_snapshot *snapshot = dom_holder_get(&router->holder);
     const struct dom_policy_info *info = dom_policy_info(snapshot->policy);
     dom_metrics_family(out, "domicile_policy_version", "gauge", "Version of the policy in force.");

@@ -452,7 +452,7 @@ void dom_turn_deny(struct dom_turn *turn, struct dom_access *access, const char 
     denial->async.op.num_entries = 1;
     denial->async.op.receipts = &denial->receipt;
     dom_rpc_call_go_async(turn->call);
-    if (dom_async_submit(turn->router, &denial->async, &err) != DOM_OK) {
+    if (dom_async_submit(turn->router, turn->snapshot, &denial->async, &err) != DOM_OK) {
         (void)dom_refuse(&denial->turn.refusal, err.code, NULL, "%s", err.message);
         dom_turn_refuse(&denial->turn);
     }

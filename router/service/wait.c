@@ -245,10 +245,13 @@ static void back(struct dom_rpc_work *work)
     async->done(async);
 }
 
-enum dom_code dom_async_submit(struct dom_router *router, struct dom_async *async,
-                               struct dom_error *err)
+enum dom_code dom_async_submit(struct dom_router *router, const struct dom_snapshot *snapshot,
+                               struct dom_async *async, struct dom_error *err)
 {
     DOM_ASSERT(async->call != NULL);
+    if (async->op.num_entries > 0) {
+        async->op.need = snapshot->needs[async->op.region];
+    }
     async->router = router;
     async->op.owner = async;
     async->work.run = back;

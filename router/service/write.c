@@ -386,7 +386,7 @@ static void submit(struct write *write)
 {
     struct dom_error err = {0};
 
-    if (dom_async_submit(write->turn.router, &write->async, &err) != DOM_OK) {
+    if (dom_async_submit(write->turn.router, write->turn.snapshot, &write->async, &err) != DOM_OK) {
         refuse(write, err.code, NULL, err.message);
     }
 }
