@@ -16,5 +16,6 @@ int dom_policy_command(int argc, char **argv);
 int dom_audit_command(int argc, char **argv);
 int dom_bench_command(int argc, char **argv);
 int dom_pki_command(int argc, char **argv);
+int dom_drain_command(int argc, char **argv);
 
 #endif

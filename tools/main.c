@@ -17,6 +17,7 @@ static const char s_help[] =
     "\n"
     "VERBS\n"
     "    serve      run the router\n"
+    "    drain      end a router in order, from elsewhere\n"
     "    record     put, get, delete and list records over gRPC\n"
     "    policy     check, format, explain, test and compare policy files\n"
     "    audit      verify, export, report, prove and follow audit logs\n"
@@ -58,7 +59,7 @@ int main(int argc, char **argv)
         {"serve", dom_serve_command},   {"record", dom_record_command},
         {"policy", dom_policy_command}, {"audit", dom_audit_command},
         {"bench", dom_bench_command},   {"pki", dom_pki_command},
-        {"version", print_version},
+        {"drain", dom_drain_command},   {"version", print_version},
         {"help", print_help},           {"--help", print_help},
         {"-h", print_help},             {"--version", print_version},
     };

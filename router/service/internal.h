@@ -265,6 +265,9 @@ enum dom_code dom_router_open_witness(struct dom_router *router,
 /* NULL is fine: nothing was opened. */
 void dom_router_close_witness(struct dom_router *router);
 
+/* How long calls may take to finish once the process is to end. */
+uint64_t dom_router_drain_ms(const struct dom_router *router);
+
 /* The metrics page; on the HTTP library's thread. */
 void dom_router_render_metrics(void *context, struct dom_buffer *out);
 
@@ -292,5 +295,6 @@ void dom_handle_export_entries(struct dom_rpc_call *call, void *context);
 void dom_handle_get_checkpoint(struct dom_rpc_call *call, void *context);
 void dom_handle_prove_inclusion(struct dom_rpc_call *call, void *context);
 void dom_handle_prove_consistency(struct dom_rpc_call *call, void *context);
+void dom_handle_drain(struct dom_rpc_call *call, void *context);
 
 #endif

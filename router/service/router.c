@@ -8,6 +8,7 @@
 #include "router/service/internal.h"
 
 #define CROSS_BORDER_HEALTH "domicile.v1.RecordService/cross-border"
+#define DRAIN_MS_DEFAULT 10000U
 #define FSCK_HEALTH         "domicile.v1.AuditService/fsck"
 
 static const struct dom_rpc_method s_methods[] = {
@@ -43,6 +44,7 @@ static const struct dom_rpc_method s_methods[] = {
      dom_handle_prove_inclusion},
     {"/domicile.v1.AuditService/ProveConsistency", DOM_RPC_UNARY, 2, true,
      dom_handle_prove_consistency},
+    {"/domicile.v1.AdminService/Drain", DOM_RPC_UNARY, 1, true, dom_handle_drain},
 };
 
 /* ---- the store's callbacks (its threads) ---- */
@@ -173,6 +175,11 @@ static enum dom_code open_store(struct dom_router *router, struct dom_error *err
     return dom_store_new(&router->store, &store, err);
 }
 
+uint64_t dom_router_drain_ms(const struct dom_router *router)
+{
+    return router->options.drain_ms == 0 ? DRAIN_MS_DEFAULT : router->options.drain_ms;
+}
+
 static enum dom_code open_server(struct dom_router *router, struct dom_error *err)
 {
     const struct dom_router_options *options = &router->options;
@@ -201,7 +208,7 @@ static enum dom_code open_server(struct dom_router *router, struct dom_error *er
         .descriptor_set_len = dom_rpc_api_descriptors().len,
         .in_flight_max = options->in_flight_max == 0 ? DOM_IN_FLIGHT_CALLS_MAX
                                                      : options->in_flight_max,
-        .drain_grace_ms = options->drain_ms == 0 ? 10000 : options->drain_ms,
+        .drain_grace_ms = dom_router_drain_ms(router),
         .arena_bytes_max = DOM_REQUEST_ARENA_BYTES_MAX,
         .connection_age_ms_max = options->connection_age_ms,
     };
@@ -212,7 +219,7 @@ static void set_all_serving(struct dom_router *router)
 {
     static const char *const services[] = {
         "domicile.v1.RecordService", CROSS_BORDER_HEALTH, "domicile.v1.PolicyService",
-        "domicile.v1.AuditService"};
+        "domicile.v1.AuditService", "domicile.v1.AdminService"};
 
     for (size_t i = 0; i < DOM_ARRAY_LEN(services); i++) {
         dom_rpc_server_set_health(router->server, services[i], true);

@@ -517,6 +517,35 @@ def _(env):
                             "operator_first": env.pki.id("law-b", "eu-central-1")}, "detail")
 
 
+@suite.check("an operator drains: an entry in every log, calls finish, exit code 0; nobody else may")
+def _(env):
+    router = env.router("drained", env.policy, 'roles = { operators = ("%s"); auditors = ("%s"); '
+                        'policy = ("%s"); };\n' % tuple(env.pki.id(s, "eu-central-1") for s in (
+                            "ops", "auditor", "law-a")), env.pki)
+    drain = "domicile.v1.AdminService/Drain"
+    for other in ("auditor", "law-a", "room-service"):
+        refused(lambda: env.client(router, other, "eu-central-1").call(drain),
+                "PERMISSION_DENIED", "ROLE_DENIED")
+    refused(lambda: env.client(router, "ops", "eu-central-1").call(drain, reason="x" * 257),
+            "INVALID_ARGUMENT")
+    folder = env.pki.issue("ops", "eu-central-1")
+    done = env.run("drain", "--reason", "new kernel", "--address", router.address, "--cert",
+                   folder + "/svid.pem", "--key", folder + "/svid_key.pem", "--ca",
+                   folder + "/bundle.pem")
+    equal((done.returncode, "draining" in done.stdout), (0, True), done.stderr)
+    env.leave(router)
+    equal(router.process.wait(30), 0, "exit code")
+    for region in REGIONS:
+        out = os.path.join(env.scratch, "drained-%s.jsonl" % region)
+        env.run("audit", "export", "--log", router.log_dir(region), "--out", out)
+        last = [json.loads(line)["entry"] for line in open(out, encoding="utf-8")]
+        told = [e for e in last if e["type"] == "sink" and
+                e["detail"].get("state") == "draining"]
+        equal(len(told), 1, "entries of " + region)
+        equal((told[0]["detail"]["operator"], told[0]["detail"]["reason"]),
+              (env.pki.id("ops", "eu-central-1"), "new kernel"), "detail")
+
+
 @suite.check("one is enough where neither policy nor configuration asks for two; a policy can begin to")
 def _(env):
     path = pathlib.Path(env.folder("one")) / "policy.cfg"
