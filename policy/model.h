@@ -114,6 +114,7 @@ struct dom_model {
     const char *name;
     int64_t version;
     int64_t expires_ms;
+    int64_t log_keep_ms; /* 0: for ever */
     bool hide_existence;
     bool uncovered_denies; /* defaults.uncovered_field = "deny" */
 

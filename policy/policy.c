@@ -150,6 +150,7 @@ static void fill_info(struct dom_policy *policy)
     info->name = model->name;
     info->version = model->version;
     info->expires_ms = model->expires_ms;
+    info->log_keep_ms = model->log_keep_ms;
     info->num_rules = model->num_rules;
     info->num_placements = model->num_placements;
     info->hide_existence = model->hide_existence;

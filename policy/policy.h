@@ -70,6 +70,7 @@ struct dom_policy_info {
     size_t num_rules;
     size_t num_placements;
     bool hide_existence;   /* defaults.hide_existence */
+    int64_t log_keep_ms;   /* audit.keep: how long the logs keep entries; 0: for ever */
 };
 const struct dom_policy_info *dom_policy_info(const struct dom_policy *policy);
 

@@ -38,6 +38,19 @@ static void read_header(struct dom_reader *reader, const struct dom_node *root)
     (void)dom_time_parse(dom_read_string(policy, "expires"), true, &model->expires_ms);
 }
 
+/* Months and years count as their longest, so that nothing goes too early. */
+static void read_audit(struct dom_reader *reader, const struct dom_node *root)
+{
+    const struct dom_node *audit = dom_node_get(root, "audit");
+    struct dom_duration keep;
+    size_t bad_at = 0;
+
+    if (!dom_duration_parse(dom_read_string(audit, "keep"), &keep, &bad_at)) {
+        return; /* absent, or told already */
+    }
+    reader->model->log_keep_ms = dom_duration_ms_longest(&keep);
+}
+
 static void read_jurisdiction(struct dom_reader *reader, dom_policy_id id,
                               const struct dom_node *node)
 {
@@ -363,6 +376,7 @@ void dom_read_sections(struct dom_reader *reader, const struct dom_node *root)
         return;
     }
     read_header(reader, root);
+    read_audit(reader, root);
     read_jurisdictions(reader, root);
     read_groups(reader, root);
     read_regions(reader, root);

@@ -133,6 +133,12 @@ static const struct shape s_retention[] = {
     DOM_SHAPE_LAST,
 };
 
+static const struct shape s_audit[] = {
+    {"keep", SHAPE_DURATION, true, 0, 0, NULL, NULL},
+    DOM_SHAPE_NOTE,
+    DOM_SHAPE_LAST,
+};
+
 static const struct shape s_stage[] = {
     {"mode", SHAPE_CHOICE, true, 0, 0, NULL, "shadow canary enforce"},
     {"percent", SHAPE_INT, false, 1, 100, NULL, NULL},
@@ -194,6 +200,7 @@ static const struct shape s_root[] = {
     {"placement", SHAPE_LIST, true, 0, DOM_PLACEMENTS_MAX, s_placement, NULL},
     {"rules", SHAPE_LIST, false, 0, DOM_RULES_MAX, s_rule, NULL},
     {"retention", SHAPE_LIST, false, 0, RETENTION_MAX, s_retention, NULL},
+    {"audit", SHAPE_GROUP, false, 0, 0, s_audit, NULL},
     {"rollout", SHAPE_GROUP, false, 0, 0, s_rollout, NULL},
     {"sinks", SHAPE_MAP, false, 0, SINKS_MAX, s_sink, NULL},
     {"log_copies", SHAPE_LIST, false, 0, DOM_SINK_CLAUSES_MAX, s_log_copy, NULL},

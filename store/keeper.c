@@ -152,7 +152,9 @@ static void *purger_main(void *arg)
 
     dom_thread_name("purger", NULL);
     while (dom_store_pause_until(store, &store->woken_purger, next)) {
+        uint64_t prune = dom_store_prune(store);
         next = purge_what_is_due(store);
+        next = prune < next ? prune : next;
     }
     return NULL;
 }

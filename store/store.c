@@ -167,6 +167,9 @@ enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_op
     store->lock_fd = -1;
     fill_host(store, options);
     DOM_ASSERT(pthread_mutex_init(&store->open_lock, NULL) == 0);
+    DOM_ASSERT(pthread_mutex_init(&store->hold_lock, NULL) == 0);
+    store->holds = calloc(DOM_HOLDS_MAX, sizeof(*store->holds));
+    DOM_ASSERT(store->holds != NULL);
     DOM_ASSERT(pthread_mutex_init(&store->keeper_lock, NULL) == 0);
     DOM_ASSERT(pthread_condattr_init(&attr) == 0);
     DOM_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
@@ -237,6 +240,8 @@ void dom_store_destroy(struct dom_store *store)
         (void)close(store->lock_fd);
     }
     (void)pthread_mutex_destroy(&store->open_lock);
+    (void)pthread_mutex_destroy(&store->hold_lock);
+    free(store->holds);
     (void)pthread_mutex_destroy(&store->keeper_lock);
     (void)pthread_cond_destroy(&store->keeper_wake);
     free(store->data_dir);
@@ -458,6 +463,11 @@ uint64_t dom_store_log_published(const struct dom_store *store, dom_store_region
 uint64_t dom_store_log_size(const struct dom_store *store, dom_store_region region)
 {
     return dom_audit_log_size(log_of(store, region));
+}
+
+uint64_t dom_store_log_first(const struct dom_store *store, dom_store_region region)
+{
+    return dom_audit_log_first(log_of(store, region));
 }
 
 struct dom_witness *dom_store_witness(struct dom_store *store, dom_store_region region)

@@ -28,6 +28,7 @@
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/slice.h"
+#include "store/hold.h"
 
 struct dom_store;
 struct dom_store_session;
@@ -119,6 +120,8 @@ struct dom_store_options {
     uint64_t fsck_interval_ms;     /* each region's log and database are read whole and checked,
                                     * then again after this; 0: never */
     uint64_t fsck_rate;            /* bytes per second that this may read; 0: 4 MiB */
+    uint64_t prune_interval_ms;    /* how often the logs are looked through for entries older than
+                                    * log_keep_ms; 0: never */
     bool test_plain;               /* TEST ONLY: no encryption, no blind keys: the key is kind, 0,
                                     * id. The caller makes sure that only loopback is served. */
     const struct dom_clock *clock; /* NULL: the system's */
@@ -153,6 +156,8 @@ struct dom_store_options {
     void (*audit_state)(void *context, dom_store_region region, bool writable);
     /* Told when the scheduled check of a region finds damage, and when that has gone. May be NULL.
      * The check's thread. */
+    /* How long entries of the logs are kept, ms; 0: for ever. The purger's thread. May be NULL. */
+    int64_t (*log_keep_ms)(void *context);
     void (*fsck_state)(void *context, dom_store_region region, bool sound);
     void *context;
 };
@@ -375,6 +380,22 @@ enum dom_code dom_store_log_prove_consistency(struct dom_store *store, dom_store
                                               uint64_t old_size, uint64_t *new_sizep,
                                               struct dom_buffer *out,
                                               struct dom_error *err) DOM_MUST_USE;
+
+/* Legal holds of the region's log; `who` asks, and stands in the entry. Blocking on the commit; any
+ * thread but the store's own. Errors: INVALID, EXISTS, NOT_FOUND, RESOURCE (too many), IO,
+ * AUDIT_UNAVAILABLE (the hold is then in force without its entry). */
+enum dom_code dom_store_place_hold(struct dom_store *store, dom_store_region region,
+                                   const struct dom_store_hold *hold, struct dom_slice who,
+                                   struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_store_release_hold(struct dom_store *store, dom_store_region region,
+                                     const char *id, struct dom_slice who,
+                                     struct dom_error *err) DOM_MUST_USE;
+/* `out` has room for DOM_HOLDS_MAX; in the order of their ids. */
+enum dom_code dom_store_holds(struct dom_store *store, dom_store_region region,
+                              struct dom_store_hold *out, size_t *countp,
+                              struct dom_error *err) DOM_MUST_USE;
+/* Entries of the log before this one are pruned. */
+uint64_t dom_store_log_first(const struct dom_store *store, dom_store_region region);
 
 /* The region as a witness of other logs, for as long as the store lives. Any thread. */
 struct dom_witness;

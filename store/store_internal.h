@@ -55,6 +55,10 @@ struct dom_store {
     struct dom_fsck *fsck; /* NULL: none is wanted */
     struct dom_fsck_state fsck_states[DOM_REGIONS_MAX];
 
+    pthread_mutex_t hold_lock;
+    struct dom_store_hold *holds; /* DOM_HOLDS_MAX, for who has the lock */
+    uint64_t next_prune_us;       /* purger's */
+
     struct dom_outside *outside;                     /* witnesses elsewhere; NULL: none */
     uint64_t witness_generation[DOM_REGIONS_MAX];    /* keeper's: regions when the policy was written */
     bool witness_down[DOM_REGIONS_MAX][DOM_WITNESS_REGIONS_MAX]; /* keeper's */
@@ -82,6 +86,8 @@ enum dom_code dom_fsck_start(struct dom_fsck **fsckp, struct dom_store *store,
                              struct dom_error *err) DOM_MUST_USE;
 /* The store must be stopping. */
 void dom_fsck_stop(struct dom_fsck *fsck);
+/* prune.c: does what is due; returns when it is due next. The purger's thread. */
+uint64_t dom_store_prune(struct dom_store *store);
 /* cosign.c */
 void dom_store_cosign(void *store, struct dom_region *region, struct dom_buffer *lines);
 

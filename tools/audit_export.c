@@ -79,6 +79,9 @@ static enum dom_code export_to(struct dom_audit_args *args, FILE *out, struct do
     if (rc == DOM_OK) {
         rc = dom_tiledir_init(&tiledir, args->log, checkpoint.head.size, err);
     }
+    if (rc == DOM_OK && args->filter.first < tiledir.first) {
+        args->filter.first = tiledir.first; /* what is pruned is in no export, and the manifest says so */
+    }
     if (rc == DOM_OK) {
         rc = dom_export_write(&options, &stats, err);
     }

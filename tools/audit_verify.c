@@ -26,6 +26,9 @@ static void print_text(const struct dom_audit_args *args, const struct dom_verif
                  sound ? "OK" : "TAMPERED", r->origin, r->head.size, root, r->num_tiles_good,
                  r->num_tiles, r->num_bundles_good, r->num_bundles, r->num_entries_good,
                  r->num_entries);
+    if (r->first_entry > 0) {
+        (void)printf(" from %" PRIu64, r->first_entry);
+    }
     if (args->quorum != NULL) {
         (void)printf(" cosignatures %u/%u quorum %s", r->quorum.num_cosignatures,
                      r->quorum.num_witnesses, r->quorum.met ? "met" : "NOT met");
@@ -80,6 +83,7 @@ static void print_json(const struct dom_audit_args *args, const struct dom_verif
     (void)json_object_set_new(json, "bundles_good", number(r->num_bundles_good));
     (void)json_object_set_new(json, "entries", number(r->num_entries));
     (void)json_object_set_new(json, "entries_good", number(r->num_entries_good));
+    (void)json_object_set_new(json, "first_entry", number(r->first_entry));
     (void)json_object_set_new(json, "findings", number(r->num_findings));
     (void)json_object_set_new(json, "backwards", number(r->num_backwards));
     (void)json_object_set_new(json, "files_beyond", json_boolean(r->files_beyond));

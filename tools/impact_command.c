@@ -156,6 +156,9 @@ static enum dom_code take_bundle(struct worker *worker, const struct source *sou
     unsigned count = 0;
     bool done = false;
 
+    if (n < source->log.first / DOM_TILE_WIDTH) {
+        return DOM_OK; /* pruned */
+    }
     enum dom_code rc =
         dom_tiledir_read_bundle(&source->log, n, bundle, &count, NULL, &worker->err);
     dom_bundle_iter_init(&iter, dom_buffer_slice(bundle));

@@ -19,6 +19,7 @@ struct inquiry {
     uint64_t left;                /* entries still wanted */
     uint64_t end;                 /* log size when the call came */
     struct dom_buffer out;        /* the message; owned */
+    struct dom_store_hold hold;   /* PlaceHold, ReleaseHold */
     enum dom_code (*ask)(struct inquiry *inquiry); /* on the worker */
     bool stream;
     enum dom_code code;
@@ -237,6 +238,47 @@ static enum dom_code ask_consistency(struct inquiry *inquiry)
     return rc;
 }
 
+static enum dom_code ask_place_hold(struct inquiry *inquiry)
+{
+    struct dom_turn *turn = &inquiry->turn;
+
+    return dom_store_place_hold(turn->router->store, inquiry->region, &inquiry->hold,
+                                turn->caller.subject, &inquiry->err);
+}
+
+static enum dom_code ask_release_hold(struct inquiry *inquiry)
+{
+    struct dom_turn *turn = &inquiry->turn;
+
+    return dom_store_release_hold(turn->router->store, inquiry->region, inquiry->hold.id,
+                                  turn->caller.subject, &inquiry->err);
+}
+
+static enum dom_code ask_holds(struct inquiry *inquiry)
+{
+    struct dom_store *store = inquiry->turn.router->store;
+    struct dom_store_hold *holds = calloc(DOM_HOLDS_MAX, sizeof(*holds));
+    size_t count = 0;
+
+    if (holds == NULL) {
+        return DOM_FAIL(&inquiry->err, DOM_RESOURCE, "out of memory");
+    }
+    enum dom_code rc = dom_store_holds(store, inquiry->region, holds, &count, &inquiry->err);
+    for (size_t i = 0; rc == DOM_OK && i < count; i++) {
+        size_t at = dom_wire_begin(&inquiry->out, 1);
+        dom_wire_str(&inquiry->out, 1, holds[i].id);
+        dom_wire_uint(&inquiry->out, 2, holds[i].first);
+        dom_wire_uint(&inquiry->out, 3, holds[i].end);
+        dom_wire_str(&inquiry->out, 4, holds[i].subject);
+        dom_wire_uint(&inquiry->out, 5, (uint64_t)holds[i].until_ms);
+        dom_wire_str(&inquiry->out, 6, holds[i].reason);
+        dom_wire_end(&inquiry->out, at);
+    }
+    dom_wire_uint(&inquiry->out, 2, dom_store_log_first(store, inquiry->region));
+    free(holds);
+    return rc;
+}
+
 /* ---- handlers ---- */
 
 #define UNPACK(Type, type, call, request)                                                    \
@@ -305,4 +347,68 @@ void dom_handle_prove_consistency(struct dom_rpc_call *call, void *context)
         inquiry->size = request->new_size;
         start(inquiry, request->region, false);
     }
+}
+
+/* Copies a text of the request; too long, or with a NUL, it is refused with its path. */
+static bool take_text(struct inquiry *inquiry, ProtobufCBinaryData from, char *to, size_t size,
+                      const char *path)
+{
+    if (dom_slice_to_cstr(dom_pb_slice(from), to, size)) {
+        return true;
+    }
+    (void)dom_refuse(&inquiry->turn.refusal, DOM_INVALID, path, "at most %zu bytes without NUL",
+                     size - 1);
+    dom_turn_refuse(&inquiry->turn);
+    return false;
+}
+
+void dom_handle_place_hold(struct dom_rpc_call *call, void *context)
+{
+    UNPACK(PlaceHoldRequest, place_hold_request, call, request)
+    struct inquiry *inquiry = inquiry_new(call, context);
+    if (inquiry == NULL || !dom_turn_need_role(&inquiry->turn, DOM_ROLE_OPERATOR)) {
+        return;
+    }
+    if (request->hold == NULL) {
+        (void)dom_refuse(&inquiry->turn.refusal, DOM_INVALID, "hold", "it is missing");
+        dom_turn_refuse(&inquiry->turn);
+        return;
+    }
+    struct dom_store_hold *hold = &inquiry->hold;
+    hold->first = request->hold->first_index;
+    hold->end = request->hold->end_index;
+    hold->until_ms = request->hold->until_time_ms;
+    if (take_text(inquiry, request->hold->id, hold->id, sizeof(hold->id), "hold.id") &&
+        take_text(inquiry, request->hold->subject, hold->subject, sizeof(hold->subject),
+                  "hold.subject") &&
+        take_text(inquiry, request->hold->reason, hold->reason, sizeof(hold->reason),
+                  "hold.reason")) {
+        inquiry->ask = ask_place_hold;
+        start(inquiry, request->region, false);
+    }
+}
+
+void dom_handle_release_hold(struct dom_rpc_call *call, void *context)
+{
+    UNPACK(ReleaseHoldRequest, release_hold_request, call, request)
+    struct inquiry *inquiry = inquiry_new(call, context);
+    if (inquiry == NULL || !dom_turn_need_role(&inquiry->turn, DOM_ROLE_OPERATOR)) {
+        return;
+    }
+    if (take_text(inquiry, request->id, inquiry->hold.id, sizeof(inquiry->hold.id), "id")) {
+        inquiry->ask = ask_release_hold;
+        start(inquiry, request->region, false);
+    }
+}
+
+void dom_handle_list_holds(struct dom_rpc_call *call, void *context)
+{
+    UNPACK(ListHoldsRequest, list_holds_request, call, request)
+    struct inquiry *inquiry = inquiry_new(call, context);
+    if (inquiry == NULL ||
+        !dom_turn_need_role(&inquiry->turn, DOM_ROLE_OPERATOR | DOM_ROLE_AUDITOR)) {
+        return;
+    }
+    inquiry->ask = ask_holds;
+    start(inquiry, request->region, false);
 }

@@ -296,5 +296,8 @@ void dom_handle_get_checkpoint(struct dom_rpc_call *call, void *context);
 void dom_handle_prove_inclusion(struct dom_rpc_call *call, void *context);
 void dom_handle_prove_consistency(struct dom_rpc_call *call, void *context);
 void dom_handle_drain(struct dom_rpc_call *call, void *context);
+void dom_handle_place_hold(struct dom_rpc_call *call, void *context);
+void dom_handle_release_hold(struct dom_rpc_call *call, void *context);
+void dom_handle_list_holds(struct dom_rpc_call *call, void *context);
 
 #endif

@@ -45,6 +45,9 @@ static const struct dom_rpc_method s_methods[] = {
     {"/domicile.v1.AuditService/ProveConsistency", DOM_RPC_UNARY, 2, true,
      dom_handle_prove_consistency},
     {"/domicile.v1.AdminService/Drain", DOM_RPC_UNARY, 1, true, dom_handle_drain},
+    {"/domicile.v1.AuditService/PlaceHold", DOM_RPC_UNARY, 2, true, dom_handle_place_hold},
+    {"/domicile.v1.AuditService/ReleaseHold", DOM_RPC_UNARY, 2, true, dom_handle_release_hold},
+    {"/domicile.v1.AuditService/ListHolds", DOM_RPC_UNARY, 2, true, dom_handle_list_holds},
 };
 
 /* ---- the store's callbacks (its threads) ---- */
@@ -124,6 +127,19 @@ static void audit_state(void *context, dom_store_region region, bool open)
     }
 }
 
+/* By the policy in force; before there is one nothing goes. */
+static int64_t log_keep_ms(void *context)
+{
+    struct dom_router *router = context;
+    struct dom_policy_holder *holder = &router->holder;
+
+    (void)pthread_mutex_lock(&holder->lock);
+    int64_t keep =
+        holder->current == NULL ? 0 : dom_policy_info(holder->current->policy)->log_keep_ms;
+    (void)pthread_mutex_unlock(&holder->lock);
+    return keep;
+}
+
 static void fsck_state(void *context, dom_store_region region, bool sound)
 {
     struct dom_router *router = context;
@@ -152,6 +168,8 @@ static enum dom_code open_store(struct dom_router *router, struct dom_error *err
         .sinks = options->sinks,
         .num_sinks = options->num_sinks,
         .purge_ms = options->purge_ms,
+        .prune_interval_ms = options->prune_interval_ms,
+        .log_keep_ms = log_keep_ms,
         .fsck_interval_ms = options->fsck_interval_ms,
         .fsck_rate = options->fsck_rate,
         .fsck_state = fsck_state,

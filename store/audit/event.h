@@ -59,10 +59,14 @@
       "the first entry of a log: detail.vkey, detail.format")                              \
     X(PURGE, "purge", DOM_AUDIT_NEED_DETAIL,                                               \
       "bytes are physically gone: detail.action, detail.cause, detail.region, "           \
-      "detail.rows; policy when a placement is the cause")                                 \
+      "detail.rows; policy when a placement is the cause; of the log itself: action "      \
+      "prune, detail.first, detail.entries, detail.older_than")                            \
     X(PLACEMENT, "placement", DOM_AUDIT_NEED_POLICY | DOM_AUDIT_NEED_DETAIL,               \
       "a policy's placement makes parts of a record in other jurisdictions: policy, "      \
-      "record, fields, transfer; detail.action is copy or move")
+      "record, fields, transfer; detail.action is copy or move")                             \
+    X(HOLD, "hold", DOM_AUDIT_NEED_DETAIL,                                                 \
+      "a legal hold on the log was placed or released: detail.action, detail.hold, "       \
+      "detail.first, detail.end, detail.subject, detail.until, detail.operator")
 
 #define DOM_AUDIT_NEED_ACTOR   1U
 #define DOM_AUDIT_NEED_POLICY  2U
@@ -74,7 +78,7 @@ enum dom_audit_type {
     DOM_AUDIT_TYPES(X)
 #undef X
 };
-#define DOM_AUDIT_TYPE_COUNT 11
+#define DOM_AUDIT_TYPE_COUNT 12
 
 /* Static strings. */
 const char *dom_audit_type_name(enum dom_audit_type type);

@@ -28,6 +28,7 @@ static struct ecs_kind kind_of(const struct dom_audit_event *e)
         case DOM_AUDIT_POLICY:
         case DOM_AUDIT_ROLLOUT:
         case DOM_AUDIT_KEY:
+        case DOM_AUDIT_HOLD:
             return (struct ecs_kind){{"configuration", NULL}, {"change", NULL}};
         case DOM_AUDIT_EXPORT:
             return (struct ecs_kind){{"database", NULL}, {"access", NULL}};

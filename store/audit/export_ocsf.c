@@ -98,6 +98,7 @@ static struct ocsf_kind kind_of(const struct dom_audit_event *e)
             return (struct ocsf_kind){OCSF_EVENT_LOG, 3, "Event Log Activity", "Export"};
         case DOM_AUDIT_GENESIS:
             return (struct ocsf_kind){OCSF_EVENT_LOG, 6, "Event Log Activity", "Start"};
+        case DOM_AUDIT_HOLD: /* of the log: Other */
         case DOM_AUDIT_SINK:
             kind.class_uid = OCSF_EVENT_LOG;
             kind.class_name = "Event Log Activity";

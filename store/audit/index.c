@@ -255,6 +255,14 @@ static void add_entry(struct dom_index_builder *b, const struct dom_entry_head *
     }
 }
 
+void dom_index_builder_skip(struct dom_index_builder *builder)
+{
+    DOM_ASSERT(builder->width < DOM_INDEX_GROUP);
+    builder->times[builder->width] = (struct range){.low = UINT64_MAX};
+    builder->ids[builder->width] = (struct range){.low = UINT64_MAX};
+    builder->width++;
+}
+
 enum dom_code dom_index_builder_add(struct dom_index_builder *builder, struct dom_slice bundle,
                                     struct dom_error *err)
 {

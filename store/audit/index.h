@@ -50,10 +50,15 @@ void dom_index_builder_begin(struct dom_index_builder *builder, uint64_t group);
  * the builder must be begun anew then. */
 enum dom_code dom_index_builder_add(struct dom_index_builder *builder, struct dom_slice bundle,
                                     struct dom_error *err) DOM_MUST_USE;
+/* The group's next bundle is pruned: nothing in it passes any filter. */
+void dom_index_builder_skip(struct dom_index_builder *builder);
 /* The file's bytes for the bundles taken so far; the same bundles give the same bytes.
  * Errors: RESOURCE. */
 enum dom_code dom_index_builder_encode(const struct dom_index_builder *builder,
                                        struct dom_buffer *out, struct dom_error *err) DOM_MUST_USE;
+
+/* Removes the files of every group that has a bundle before entry `first`. */
+void dom_index_remove_before(const char *dir, uint64_t first);
 
 /* ---- asking -------------------------------------------------------------------------------- */
 

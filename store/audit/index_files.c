@@ -100,6 +100,11 @@ static enum dom_code take_bundle(struct dom_index_writer *w, const struct dom_ti
 {
     unsigned count = 0;
 
+    if (w->next < tiledir->first / DOM_TILE_WIDTH) {
+        dom_index_builder_skip(w->builder);
+        w->next++;
+        return DOM_OK;
+    }
     enum dom_code rc = dom_tiledir_read_bundle(tiledir, w->next, &w->scratch, &count, NULL, err);
     if (rc == DOM_OK) {
         rc = dom_index_builder_add(w->builder, dom_buffer_slice(&w->scratch), err);
@@ -110,6 +115,17 @@ static enum dom_code take_bundle(struct dom_index_writer *w, const struct dom_ti
     }
     w->next++;
     return DOM_OK;
+}
+
+void dom_index_remove_before(const char *dir, uint64_t first)
+{
+    char path[PATH_MAX];
+
+    for (uint64_t group = 0; group * DOM_INDEX_GROUP * DOM_TILE_WIDTH < first; group++) {
+        if (full_path(path, dir, group, NULL) == DOM_OK) {
+            (void)unlink(path);
+        }
+    }
 }
 
 void dom_index_writer_cleanup(struct dom_index_writer *writer)

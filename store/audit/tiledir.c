@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/file.h"
 #include "store/audit/checkpoint.h"
+#include "store/audit/pruned.h"
 
 enum dom_code dom_tiledir_init(struct dom_tiledir *tiledir, const char *dir, uint64_t size,
                                struct dom_error *err)
@@ -22,7 +23,15 @@ enum dom_code dom_tiledir_init(struct dom_tiledir *tiledir, const char *dir, uin
     }
     memcpy(tiledir->dir, dir, strlen(dir) + 1);
     tiledir->size = size;
-    return DOM_OK;
+    struct dom_pruned pruned = {0};
+    struct dom_buffer note = {0};
+    enum dom_code rc = dom_tiledir_read_pruned(dir, &note, err);
+    if (rc == DOM_OK && note.len > 0) {
+        rc = dom_pruned_parse(&pruned, dom_buffer_slice(&note), err);
+    }
+    dom_buffer_cleanup(&note);
+    tiledir->first = pruned.first < size ? pruned.first : size;
+    return rc;
 }
 
 void dom_tiledir_cleanup(struct dom_tiledir *tiledir)
@@ -112,6 +121,11 @@ enum dom_code dom_tiledir_read_bundle(const struct dom_tiledir *tiledir, uint64_
         return DOM_FAIL(err, DOM_INVALID, "tree of size %llu has no bundle %llu",
                         (unsigned long long)tiledir->size, (unsigned long long)n);
     }
+    if (n < tiledir->first / DOM_TILE_WIDTH) {
+        *count = 0;
+        return DOM_FAIL(err, DOM_NOT_FOUND, "entries before %llu are pruned; their hashes are there",
+                        (unsigned long long)tiledir->first);
+    }
     return read_file(tiledir, tile, DOM_BUNDLE_BYTES_MAX, out, &full, path, err);
 }
 
@@ -136,6 +150,12 @@ enum dom_code dom_tiledir_read_checkpoint(const char *dir, struct dom_buffer *ou
                                           struct dom_error *err)
 {
     return read_note(dir, "checkpoint", false, out, err);
+}
+
+enum dom_code dom_tiledir_read_pruned(const char *dir, struct dom_buffer *out,
+                                      struct dom_error *err)
+{
+    return read_note(dir, "pruned", true, out, err);
 }
 
 enum dom_code dom_tiledir_read_cosigned(const char *dir, struct dom_buffer *out,

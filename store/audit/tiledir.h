@@ -36,6 +36,7 @@ struct dom_publish {
     uint64_t old_size;           /* what is published already (0 for a new folder) */
     uint64_t new_size;           /* >= old_size */
     struct dom_slice checkpoint; /* signed note for new_size */
+    uint64_t first;              /* bundles before it are pruned: not written */
     bool keep_partials;          /* do not remove partial files of tiles that became full */
 };
 
@@ -60,12 +61,13 @@ enum dom_code dom_tiledir_write_vkey(const char *dir, struct dom_slice vkey,
 struct dom_tiledir {
     char dir[PATH_MAX];
     uint64_t size;
+    uint64_t first; /* entries before it are pruned, as <dir>/pruned says (not checked here) */
     struct dom_tile cached[DOM_TILE_LEVELS]; /* width 0: nothing cached */
     struct dom_buffer tiles[DOM_TILE_LEVELS];
     uint64_t num_reads; /* tile files opened so far */
 };
 
-/* Nothing is read yet. Errors: INVALID (path too long, size too large). */
+/* Reads what was pruned, no more. Errors: INVALID (path too long, size too large), PARSE, IO. */
 enum dom_code dom_tiledir_init(struct dom_tiledir *tiledir, const char *dir, uint64_t size,
                                struct dom_error *err) DOM_MUST_USE;
 void dom_tiledir_cleanup(struct dom_tiledir *tiledir);
@@ -76,15 +78,20 @@ void dom_tiledir_cleanup(struct dom_tiledir *tiledir);
 enum dom_code dom_tiledir_read_tile(const struct dom_tiledir *tiledir, int level, uint64_t n,
                                     struct dom_buffer *out, unsigned *count, char *path,
                                     struct dom_error *err) DOM_MUST_USE;
-/* Bundle n: `count` entries count at the reader's size; a full file may hold more than that. */
+/* Bundle n: `count` entries count at the reader's size; a full file may hold more than that.
+ * Errors: also NOT_FOUND (pruned). */
 enum dom_code dom_tiledir_read_bundle(const struct dom_tiledir *tiledir, uint64_t n,
                                       struct dom_buffer *out, unsigned *count, char *path,
                                       struct dom_error *err) DOM_MUST_USE;
 /* The checkpoint's bytes. Errors: IO, TOO_LARGE. */
 enum dom_code dom_tiledir_read_checkpoint(const char *dir, struct dom_buffer *out,
                                           struct dom_error *err) DOM_MUST_USE;
-/* <dir>/checkpoint.cosigned, the newest one with the cosignatures of outside witnesses; nothing
- * when there is none. Errors: IO, TOO_LARGE. */
+/* <dir>/pruned, and nothing when there is none. <dir>/checkpoint.cosigned likewise, the newest one
+ * with the cosignatures of outside witnesses. Errors: IO, TOO_LARGE. */
+enum dom_code dom_tiledir_read_pruned(const char *dir, struct dom_buffer *out,
+                                      struct dom_error *err) DOM_MUST_USE;
+/* Removes bundles from..to-1 with their partial files. Those that are not there are fine. */
+void dom_tiledir_remove_bundles(const char *dir, uint64_t from, uint64_t to);
 enum dom_code dom_tiledir_read_cosigned(const char *dir, struct dom_buffer *out,
                                         struct dom_error *err) DOM_MUST_USE;
 

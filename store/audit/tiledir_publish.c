@@ -153,7 +153,11 @@ static enum dom_code publish_level(struct publisher *p, int level, struct dom_er
     if (new_hashes == old_hashes) {
         return DOM_OK;
     }
-    for (uint64_t n = old_hashes / DOM_TILE_WIDTH;; n++) {
+    uint64_t begin = old_hashes / DOM_TILE_WIDTH;
+    if (level == DOM_TILE_ENTRIES && begin < p->publish->first / DOM_TILE_WIDTH) {
+        begin = p->publish->first / DOM_TILE_WIDTH;
+    }
+    for (uint64_t n = begin;; n++) {
         struct dom_tile tile = {
             .level = level, .n = n, .width = dom_tile_width(p->publish->new_size, level, n)};
         if (tile.width == 0) {
@@ -257,6 +261,22 @@ enum dom_code dom_tiledir_publish(const struct dom_publish *publish,
         *stats = p.stats;
     }
     return rc;
+}
+
+void dom_tiledir_remove_bundles(const char *dir, uint64_t from, uint64_t to)
+{
+    struct dom_publish publish = {.dir = dir};
+    struct publisher p = {.publish = &publish};
+    char relative[DOM_TILE_PATH_SIZE];
+    char path[PATH_MAX];
+
+    for (uint64_t n = from; n < to; n++) {
+        struct dom_tile tile = {.level = DOM_TILE_ENTRIES, .n = n, .width = DOM_TILE_WIDTH};
+        int len = snprintf(path, sizeof(path), "%s/%s", dir, dom_tile_path(relative, tile));
+        DOM_ASSERT(len > 0 && (size_t)len < sizeof(path));
+        (void)unlink(path);
+        remove_partials(&p, tile);
+    }
 }
 
 enum dom_code dom_tiledir_write_vkey(const char *dir, struct dom_slice vkey, struct dom_error *err)

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "store/audit/bundle.h"
+#include "store/audit/pruned.h"
 #include "store/audit/scan.h"
 #include "store/audit/tiledir.h"
 
@@ -34,7 +35,9 @@ struct verifier {
     struct dom_buffer tile;
     struct mark old;
     struct mark cosigned;
-    bool stopped;    /* the pace said so */
+    bool stopped; /* the pace said so */
+    struct dom_pruned pruned;
+    bool prune_said; /* by the entry that has to */
     bool newest_met; /* the newest checkpoint has its quorum */
     int64_t latest_ms;
     struct dom_entry_shapes shapes;
@@ -211,6 +214,9 @@ static unsigned read_bundle(struct verifier *v, uint64_t n, struct dom_hash *lea
             return iter.position;
         }
         dom_hash_leaf(&leaves[iter.position - 1], entry);
+        if (v->pruned.first > 0 && index == v->pruned.entry) {
+            v->prune_said = dom_pruned_entry_says(entry, v->pruned.first);
+        }
         good[iter.position - 1] = check_entry(v, index, path, entry);
     }
     /* Only the full file of a log that has grown may hold more than the size counts. */
@@ -245,6 +251,30 @@ static void check_marks(struct verifier *v)
 {
     check_mark(v, &v->old, "the earlier checkpoint");
     check_mark(v, &v->cosigned, "the checkpoint that the witnesses cosigned");
+}
+
+/* Entries that were pruned: their hashes still make the tree. */
+static bool verify_pruned(struct verifier *v, uint64_t n)
+{
+    struct dom_hash_sink sink = {.put = collect, .impl = v};
+    char path[DOM_TILE_PATH_SIZE];
+    struct dom_error err;
+    struct dom_hash leaf;
+    unsigned count = 0;
+
+    if (dom_tiledir_read_tile(&v->tiledir, 0, n, &v->tile, &count, NULL, &err) != DOM_OK) {
+        finding(v, n * DOM_TILE_WIDTH, dom_tile_path(path, tile_at(v, 0, n)), "tile: %s",
+                err.message);
+        return false;
+    }
+    spend(v, v->tile.len);
+    v->result->num_tiles_good++;
+    for (unsigned i = 0; i < count; i++) {
+        memcpy(leaf.bytes, v->tile.data + i * DOM_HASH_SIZE, DOM_HASH_SIZE);
+        check_marks(v);
+        dom_edge_append(&v->edge, &leaf, &sink);
+    }
+    return true;
 }
 
 /* One bundle and its level-0 tile. False when the log cannot be followed any further. */
@@ -380,6 +410,35 @@ static void check_quorum(struct verifier *v)
     }
 }
 
+/* ---- what was pruned ------------------------------------------------------------------------ */
+
+static void open_pruned(struct verifier *v)
+{
+    struct dom_buffer note = {0};
+    struct dom_error why;
+
+    if (dom_tiledir_read_pruned(v->options->dir, &note, &why) != DOM_OK ||
+        (note.len > 0 && dom_pruned_open(&v->pruned, dom_buffer_slice(&note), v->result->origin,
+                                         v->options->keys, v->options->num_keys, &why) != DOM_OK)) {
+        finding(v, DOM_VERIFY_NO_INDEX, "pruned", "%s", why.message);
+    }
+    if (v->pruned.entry >= v->result->head.size && v->pruned.first > 0) {
+        finding(v, v->pruned.entry, "pruned", "the entry that says so is not in the log");
+        v->pruned = (struct dom_pruned){0};
+    }
+    v->result->first_entry = v->pruned.first;
+    dom_buffer_cleanup(&note);
+}
+
+static void check_pruned(struct verifier *v)
+{
+    if (v->pruned.first > 0 && !v->prune_said) {
+        finding(v, v->pruned.entry, "pruned",
+                "the entry does not say that what comes before %llu was pruned",
+                (unsigned long long)v->pruned.first);
+    }
+}
+
 /* A bundle that the checkpoint does not cover: a crash between tiles and checkpoint leaves one,
  * and so does somebody who puts an older checkpoint back. */
 static bool has_files_beyond(const struct verifier *v)
@@ -412,13 +471,14 @@ static void verify_files(struct verifier *v)
 {
     struct dom_verify_result *r = v->result;
 
-    for (uint64_t n = 0; n < r->num_bundles && !v->stopped; n++) {
-        if (!verify_bundle(v, n)) {
+    for (uint64_t n = 0; n < dom_tile_bundle_count(r->head.size) && !v->stopped; n++) {
+        bool pruned = n < v->pruned.first / DOM_TILE_WIDTH;
+        if (!(pruned ? verify_pruned(v, n) : verify_bundle(v, n))) {
             finding(v, n * DOM_TILE_WIDTH, "tile/0", "neither entries nor hashes can be read");
             return;
         }
         if (v->options->progress != NULL) {
-            v->options->progress(v->options->progress_arg, v->edge.size, r->num_entries);
+            v->options->progress(v->options->progress_arg, v->edge.size, r->head.size);
         }
     }
     compare_right_edge(v);
@@ -427,7 +487,7 @@ static void verify_files(struct verifier *v)
     dom_edge_root(&v->edge, &r->root);
     if (!dom_hash_eq(&r->root, &r->head.root)) {
         finding(v, DOM_VERIFY_NO_INDEX, "checkpoint", "its root is not that of the %llu entries",
-                (unsigned long long)r->num_entries);
+                (unsigned long long)r->head.size);
     }
 }
 
@@ -447,16 +507,22 @@ static enum dom_code verify_all(struct verifier *v, struct dom_error *err)
     }
     if (rc == DOM_OK) {
         rc = dom_tiledir_init(&v->tiledir, v->options->dir, r->head.size, err);
+        if (rc == DOM_PARSE && err != NULL) {
+            finding(v, DOM_VERIFY_NO_INDEX, "pruned", "%s", err->message);
+            rc = DOM_FAIL(err, DOM_TAMPERED, "pruned: %s", r->why);
+        }
     }
     if (rc == DOM_OK) {
         open_old_checkpoint(v);
         open_cosigned(v, bytes);
-        r->num_entries = r->head.size;
-        r->num_bundles = dom_tile_bundle_count(r->head.size);
+        open_pruned(v);
+        r->num_entries = r->head.size - r->first_entry;
+        r->num_bundles = dom_tile_bundle_count(r->head.size) - r->first_entry / DOM_TILE_WIDTH;
         r->num_tiles = dom_tile_count(r->head.size);
         r->files_beyond = has_files_beyond(v);
         verify_files(v);
         check_quorum(v);
+        check_pruned(v);
         if (v->stopped) {
             rc = DOM_FAIL(err, DOM_CANCELLED, "stopped");
         } else if (r->num_findings > 0) {

@@ -42,7 +42,9 @@ struct dom_verify_result {
     bool signature_good;
     uint64_t num_tiles, num_tiles_good;
     uint64_t num_bundles, num_bundles_good;
-    uint64_t num_entries, num_entries_good;
+    uint64_t num_entries, num_entries_good; /* those that are there: from first_entry on */
+    uint64_t first_entry; /* entries before it were pruned, and the log says so; their hashes are
+                           * checked like all others */
 
     uint64_t num_findings;
     uint64_t bad_index;                /* of the first finding, or DOM_VERIFY_NO_INDEX */

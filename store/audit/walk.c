@@ -51,9 +51,15 @@ static enum dom_code each_in_bundle(struct group_walk *g, uint64_t n, dom_log_ea
     return DOM_OK;
 }
 
+/* Before it nothing is wanted, or nothing is there any more. */
+static uint64_t first_of(const struct dom_log_walk *walk)
+{
+    return walk->filter->first > walk->tiledir->first ? walk->filter->first : walk->tiledir->first;
+}
+
 static void tell_progress(const struct group_walk *g, uint64_t n)
 {
-    uint64_t first = g->walk->filter->first;
+    uint64_t first = first_of(g->walk);
     uint64_t at = (n + 1) * DOM_TILE_WIDTH;
 
     if (g->walk->progress != NULL) {
@@ -68,7 +74,7 @@ static enum dom_code walk_group(struct group_walk *g, uint64_t group, dom_log_ea
     const struct dom_log_walk *walk = g->walk;
     struct dom_index_mask mask;
     uint64_t begin = group * DOM_INDEX_GROUP;
-    uint64_t first = walk->filter->first / DOM_TILE_WIDTH;
+    uint64_t first = first_of(walk) / DOM_TILE_WIDTH;
     uint64_t full = walk->tiledir->size / DOM_TILE_WIDTH;
     unsigned width = 0;
 
@@ -107,10 +113,10 @@ enum dom_code dom_log_walk(const struct dom_log_walk *walk, dom_log_each_fn *eac
     struct dom_error own = {0};
 
     err = err == NULL ? &own : err;
-    if (walk->filter->first >= g.end) {
+    if (first_of(walk) >= g.end) {
         g.end = 0; /* not even the bundle of the first index is wanted */
     }
-    for (uint64_t group = walk->filter->first / entries;
+    for (uint64_t group = first_of(walk) / entries;
          group < g.end / entries + 1 && g.end > 0 && rc == DOM_OK; group++) {
         rc = walk_group(&g, group, each, arg, err);
     }

@@ -81,7 +81,8 @@ static enum dom_code check_kept(struct dom_audit_log *log, struct dom_slice note
                         log->origin, (unsigned long long)size, log->kept_path);
     }
     log->head = kept.head;
-    return dom_audit_log_check_leaves(log, size > 256 ? size - 256 : 0, size, err);
+    uint64_t from = size > 256 ? size - 256 : 0;
+    return dom_audit_log_check_leaves(log, from > log->first ? from : log->first, size, err);
 }
 
 static enum dom_code load_kept(struct dom_audit_log *log, struct dom_error *err)
@@ -126,8 +127,13 @@ static enum dom_code load(struct dom_audit_log *log, struct dom_error *err)
     if (!dom_db_enter(log->db)) {
         return DOM_FAIL(err, DOM_IO, "log %s: the database is not open", log->origin);
     }
+    uint64_t first = 0;
     enum dom_code rc = last_index(log, &next, err);
     log->next = next;
+    if (rc == DOM_OK) {
+        rc = dom_audit_log_meta(log, "pruned", &first, err);
+    }
+    log->first = first;
     if (rc == DOM_OK) {
         rc = load_kept(log, err);
     }

@@ -101,6 +101,16 @@ const struct dom_note_key *dom_audit_log_key(const struct dom_audit_log *log);
  * puts it into the file checkpoint.cosigned. Older ones than the last are ignored. */
 void dom_audit_log_set_cosigned(struct dom_audit_log *log, struct dom_slice note, uint64_t size);
 
+/* ---- pruning ---- */
+
+/* The first entry that is still there. Any thread. */
+uint64_t dom_audit_log_first(const struct dom_audit_log *log);
+/* Entries before `first` (a multiple of 256) may go: entry number `entry` says so. They go once a
+ * published checkpoint covers that entry. Any thread. */
+void dom_audit_log_prune(struct dom_audit_log *log, uint64_t first, uint64_t entry);
+/* Whether the database still holds the bytes of what was pruned; reading clears it. */
+bool dom_audit_log_take_compact(struct dom_audit_log *log);
+
 /* How asking a witness ended. */
 enum dom_audit_log_asked {
     DOM_AUDIT_LOG_COSIGNED,

@@ -8,6 +8,7 @@
 #include "base/note/note.h"
 #include "store/audit/checkpoint.h"
 #include "store/audit/index.h"
+#include "store/audit/pruned.h"
 #include "store/audit/tile.h"
 #include "store/audit/tiledir.h"
 #include "store/audit/tree.h"
@@ -64,12 +65,19 @@ struct dom_audit_log {
     pthread_mutex_t note_lock;
     struct dom_buffer note;    /* newest signed checkpoint */
     struct dom_tree_head head; /* what it says */
+    _Atomic uint64_t first;     /* entries before it are pruned */
+    struct dom_pruned to_prune; /* not done yet; first 0: nothing */
+    _Atomic bool compact;
     struct dom_buffer cosigned; /* newest with a quorum of outside witnesses; empty: none */
     uint64_t cosigned_size;
     bool cosigned_new; /* not on file yet */
     _Atomic uint64_t num_asked[DOM_AUDIT_LOG_REFUSED + 1];
 };
 
+/* prune.c: does what dom_audit_log_prune wants. The caller is inside dom_db_enter; the integrating
+ * thread. */
+enum dom_code dom_audit_log_prune_now(struct dom_audit_log *log,
+                                      struct dom_error *err) DOM_MUST_USE;
 /* Reads hashes from the `tiles` family; the caller is inside dom_db_enter. */
 struct dom_hash_reader dom_audit_log_reader(struct dom_audit_log *log);
 /* Walks entries from..to-1; the caller is inside dom_db_enter. */

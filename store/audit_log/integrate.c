@@ -214,6 +214,7 @@ static enum dom_code publish(struct dom_audit_log *log, struct dom_error *err)
                                .source = &source,
                                .old_size = log->published_size,
                                .new_size = log->head.size,
+                               .first = log->first,
                                .checkpoint = dom_buffer_slice(&log->note)};
 
     enum dom_code rc = dom_tiledir_publish(&what, NULL, err);
@@ -299,6 +300,9 @@ static enum dom_code publish_all(struct dom_audit_log *log, struct dom_error *er
         log->published_size < log->head.size ? publish(log, err) : DOM_OK;
     if (rc == DOM_OK) {
         rc = publish_cosigned(log, err);
+    }
+    if (rc == DOM_OK) {
+        rc = dom_audit_log_prune_now(log, err);
     }
     dom_db_leave(log->db);
     return rc;

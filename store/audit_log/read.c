@@ -126,6 +126,7 @@ enum dom_code dom_audit_log_entries(struct dom_audit_log *log, uint64_t from, si
 {
     uint64_t size = dom_audit_log_size(log);
 
+    from = from < dom_audit_log_first(log) ? dom_audit_log_first(log) : from;
     if (from >= size || entries_max == 0) {
         return DOM_OK;
     }

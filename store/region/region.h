@@ -221,8 +221,8 @@ enum dom_code dom_region_outbox_trim(struct dom_region *region, uint64_t seq,
                                      struct dom_error *err) DOM_MUST_USE;
 
 struct dom_audit_detail;
-/* Puts a control entry into the log and waits until it is durable. Not on the commit thread. Errors: AUDIT_UNAVAILABLE, UNAVAILABLE
- * (stopping), RESOURCE, TOO_LARGE. */
+/* Puts a control entry into the log and waits until it is durable. Not on the commit thread.
+ * Errors: AUDIT_UNAVAILABLE, UNAVAILABLE (stopping), RESOURCE, TOO_LARGE. */
 enum dom_code dom_region_append_control(struct dom_region *region, int type,
                                         const struct dom_audit_detail *details, size_t num_details,
                                         struct dom_error *err) DOM_MUST_USE;

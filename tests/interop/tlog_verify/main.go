@@ -181,10 +181,67 @@ func openCheckpoint(path string, log note.Verifier, witnesses []note.Verifier) t
 	return tree
 }
 
+// readPruned tells the first entry that is still there: the signed statement DIR/pruned, which an
+// entry of the log must repeat (saysPruned).
+func readPruned(dir string, log note.Verifier) (first, entry int64) {
+	raw, err := os.ReadFile(filepath.Join(dir, "pruned"))
+	if os.IsNotExist(err) {
+		return 0, 0
+	}
+	if err != nil {
+		die("%v", err)
+	}
+	n, err := note.Open(raw, note.VerifierList(log))
+	if err != nil {
+		die("pruned: %v", err)
+	}
+	want := "domicile-audit-pruned/v1\n" + log.Name() + "\n"
+	if !strings.HasPrefix(n.Text, want) {
+		die("pruned: of another log or form")
+	}
+	if _, err := fmt.Sscanf(n.Text[len(want):], "first %d\nentry %d\n", &first, &entry); err != nil ||
+		first%256 != 0 || entry < first {
+		die("pruned: %q: %v", n.Text, err)
+	}
+	return first, entry
+}
+
+func saysPruned(entry []byte, first int64) bool {
+	return bytes.Contains(entry, []byte(`"type":"purge"`)) &&
+		bytes.Contains(entry, []byte(`{"action":"prune"`)) &&
+		bytes.Contains(entry, []byte(fmt.Sprintf(`"first":%d,`, first)))
+}
+
+// readHashes takes the leaf hashes of a pruned bundle from its tile; the root vouches for them.
+func readHashes(dir string, n int64, stored memory) memory {
+	tile := tlog.Tile{H: tileHeight, N: n, W: 1 << tileHeight}
+	data, err := os.ReadFile(filepath.Join(dir, c2spPath(tile)))
+	if err != nil || len(data) != tlog.HashSize<<tileHeight {
+		die("%s: %d bytes: %v", c2spPath(tile), len(data), err)
+	}
+	for i := int64(0); i < 1<<tileHeight; i++ {
+		var leaf tlog.Hash
+		copy(leaf[:], data[i*tlog.HashSize:])
+		hashes, err := tlog.StoredHashesForRecordHash(n<<tileHeight+i, leaf, stored)
+		if err != nil {
+			die("%v", err)
+		}
+		stored = append(stored, hashes...)
+	}
+	return stored
+}
+
 // readEntries hashes all entries into x/mod's storage order.
-func readEntries(dir string, size int64) memory {
+func readEntries(dir string, size int64, log note.Verifier) memory {
 	var stored memory
+	first, says := readPruned(dir, log)
+	said := first == 0
 	for index := int64(0); index < size; {
+		if index < first {
+			stored = readHashes(dir, index>>tileHeight, stored)
+			index += 1 << tileHeight
+			continue
+		}
 		tile := tlog.Tile{H: tileHeight, N: index >> tileHeight, W: 1 << tileHeight}
 		if left := size - index; left < 1<<tileHeight {
 			tile.W = int(left)
@@ -203,12 +260,16 @@ func readEntries(dir string, size int64) memory {
 				die("%v", err)
 			}
 			stored = append(stored, hashes...)
+			said = said || (index == says && saysPruned(data[2:n], first))
 			data = data[n:]
 			index++
 		}
 		if len(data) != 0 {
 			die("%s: bytes behind the last entry", bundlePath(tile))
 		}
+	}
+	if !said {
+		die("pruned: entry %d does not say that the log was pruned to %d", says, first)
 	}
 	return stored
 }
@@ -328,7 +389,7 @@ func main() {
 		witnesses = readWitnesses(*policy)
 	}
 	tree := openCheckpoint(filepath.Join(dir, "checkpoint"), log, witnesses)
-	stored := readEntries(dir, tree.N)
+	stored := readEntries(dir, tree.N, log)
 	root, err := treeRoot(tree.N, stored)
 	if err != nil || root != tree.Hash {
 		die("the root of %d entries is %v, the checkpoint says %v (%v)", tree.N, root, tree.Hash, err)

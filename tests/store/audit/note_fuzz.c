@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "store/audit/checkpoint.h"
 #include "store/audit/proof.h"
+#include "store/audit/pruned.h"
 #include "store/audit/tile.h"
 
 static void try_key(struct dom_slice bytes)
@@ -41,6 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct dom_slice bytes = dom_slice_of(data, size);
     struct dom_checkpoint checkpoint;
     struct dom_proof_file file;
+    struct dom_pruned pruned;
     struct dom_note_key key;
     struct dom_note note;
     struct dom_hash leaf;
@@ -55,6 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (dom_proof_file_parse(&file, bytes, NULL) == DOM_OK) {
         (void)!dom_proof_file_check(&file, DOM_SLICE_LIT("x"), &key, 1, &checkpoint, &leaf, NULL);
         dom_proof_file_cleanup(&file);
+    }
+    if (dom_pruned_parse(&pruned, bytes, NULL) == DOM_OK) {
+        DOM_ASSERT(pruned.first % DOM_TILE_WIDTH == 0 && pruned.entry >= pruned.first);
     }
     try_key(bytes);
     try_tile_path(bytes);
