@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "store/replica/replicator.h"
 
 #define RETRY_US      UINT64_C(500000)
 #define DATE_CHECK_US UINT64_C(1000000)
@@ -72,6 +73,14 @@ static bool disturbed(struct dom_placer *placer)
 {
     lock(placer);
     bool yes = placer->stopping || placer->poked;
+    unlock(placer);
+    return yes;
+}
+
+static bool stopping(struct dom_placer *placer)
+{
+    lock(placer);
+    bool yes = placer->stopping;
     unlock(placer);
     return yes;
 }
@@ -271,12 +280,73 @@ static bool pass_all(struct dom_placer *placer, size_t count, bool widen)
     return !again;
 }
 
+/* ---- replicas that were put back by a backup ------------------------------------------------ */
+
+static enum dom_code reseed_from(struct dom_placer *placer, size_t home, dom_store_set replicas,
+                                 struct dom_error *err)
+{
+    struct dom_place_pass pass = {.placer = placer,
+                                  .region = atomic_load(&placer->host->regions[home]),
+                                  .reseed = replicas};
+    enum dom_code rc = DOM_OK;
+
+    while (rc == DOM_OK && !pass.at_end && !stopping(placer)) {
+        uint64_t began = now_us();
+        rc = dom_place_step(&pass, err);
+        rest(placer, &pass, began);
+    }
+    for (dom_store_set left = replicas; left != 0 && rc == DOM_OK; left &= left - 1) {
+        rc = dom_place_sweep(placer, pass.region,
+                             atomic_load(&placer->host->regions[__builtin_ctzll(left)]), err);
+    }
+    if (rc == DOM_OK && !pass.at_end) {
+        rc = DOM_FAIL(err, DOM_UNAVAILABLE, "the store is stopping");
+    }
+    return rc;
+}
+
+/* False: something is left for later. */
+static bool reseed_all(struct dom_placer *placer)
+{
+    bool good = true;
+
+    for (size_t i = 0; i < DOM_REGIONS_MAX && !stopping(placer); i++) {
+        struct dom_error err = {0};
+        lock(placer);
+        dom_store_set replicas = placer->reseed[i];
+        unlock(placer);
+        if (replicas == 0 || atomic_load(&placer->host->regions[i]) == NULL ||
+            atomic_load(&placer->replicators[i]) == NULL) {
+            continue; /* being opened: the opening pokes when it is through */
+        }
+        if (reseed_from(placer, i, replicas, &err) != DOM_OK) {
+            dom_log(DOM_LOG_WARN, "store.reseed_waits", "reason=\"%s\"", err.message);
+            good = false;
+            continue;
+        }
+        lock(placer);
+        placer->reseed[i] &= ~replicas;
+        unlock(placer);
+        dom_replicator_reseeded(atomic_load(&placer->replicators[i]), replicas);
+    }
+    return good;
+}
+
+/* ---- the thread ----------------------------------------------------------------------------- */
+
+static void come_again(struct dom_placer *placer)
+{
+    lock(placer);
+    placer->retry_us = placer->poked ? 0 : now_us() + RETRY_US;
+    unlock(placer);
+}
+
 static void place_all(struct dom_placer *placer)
 {
     size_t count = atomic_load(&placer->host->num_regions);
     bool good = true;
 
-    if (!take_placement(placer)) {
+    if (placer->host->options.placement == NULL || !take_placement(placer)) {
         lock(placer);
         placer->looking = placer->poked;
         unlock(placer);
@@ -298,9 +368,7 @@ static void place_all(struct dom_placer *placer)
         good = pass_all(placer, count, true);
     }
     if (!narrowed || !good) {
-        lock(placer);
-        placer->retry_us = placer->poked ? 0 : now_us() + RETRY_US;
-        unlock(placer);
+        come_again(placer);
     }
 }
 
@@ -310,6 +378,9 @@ static void *placer_main(void *arg)
 
     dom_thread_name("placer", NULL);
     while (wait_for_work(placer)) {
+        if (!reseed_all(placer)) {
+            come_again(placer);
+        }
         place_all(placer);
     }
     return NULL;
@@ -331,9 +402,6 @@ enum dom_code dom_placer_start(struct dom_placer *placer, struct dom_region_host
     DOM_ASSERT(pthread_cond_init(&placer->wake, &attr) == 0);
     (void)pthread_condattr_destroy(&attr);
     atomic_store(&placer->rehoming, host->options.placement != NULL);
-    if (host->options.placement == NULL) {
-        return DOM_OK;
-    }
     placer->started = pthread_create(&placer->thread, NULL, placer_main, placer) == 0;
     return placer->started ? DOM_OK : DOM_FAIL(err, DOM_RESOURCE, "no thread for the placer");
 }
@@ -366,13 +434,19 @@ void dom_placer_cleanup(struct dom_placer *placer)
 void dom_placer_poke(struct dom_placer *placer)
 {
     lock(placer);
-    if (placer->host->options.placement != NULL) {
-        atomic_store(&placer->rehoming, true);
-        placer->poked = true;
-        placer->looking = true;
-    }
+    atomic_store(&placer->rehoming, placer->host->options.placement != NULL);
+    placer->poked = true;
+    placer->looking = true;
     DOM_ASSERT(pthread_cond_broadcast(&placer->wake) == 0);
     unlock(placer);
+}
+
+void dom_placer_reseed(struct dom_placer *placer, dom_store_region home, dom_store_region replica)
+{
+    lock(placer);
+    placer->reseed[home] |= (dom_store_set)1 << replica;
+    unlock(placer);
+    dom_placer_poke(placer);
 }
 
 bool dom_placer_idle(struct dom_placer *placer)

@@ -39,6 +39,7 @@ struct dom_placer {
     uint64_t retry_us; /* something could not be done: when to come again; 0: nothing */
     struct dom_store_placement now; /* the thread's; its copy in each region is for receipts */
     struct dom_store_placing progress[DOM_REGIONS_MAX]; /* under `lock` */
+    dom_store_set reseed[DOM_REGIONS_MAX]; /* by home: replicas that need everything again; `lock` */
     atomic_bool rehoming;
 
     /* The thread's own. */
@@ -46,7 +47,7 @@ struct dom_placer {
     bool owed[DOM_REGIONS_MAX];
 };
 
-/* Fills in what the caller did not; starts the thread when options.placement is there.
+/* Starts the thread.
  * Errors: RESOURCE. */
 enum dom_code dom_placer_start(struct dom_placer *placer, struct dom_region_host *host,
                                _Atomic(struct dom_replicator *) *replicators,
@@ -58,6 +59,8 @@ void dom_placer_cleanup(struct dom_placer *placer);
 void dom_placer_poke(struct dom_placer *placer);
 bool dom_placer_idle(struct dom_placer *placer);
 
+/* `replica` lacks what `home` does not owe it any more. Any thread. */
+void dom_placer_reseed(struct dom_placer *placer, dom_store_region home, dom_store_region replica);
 /* What the placer knows of the region. */
 void dom_placer_progress(struct dom_placer *placer, dom_store_region region,
                          struct dom_store_placing *out);
@@ -69,6 +72,7 @@ struct dom_place_pass {
     struct dom_placer *placer;
     struct dom_region *region;
     bool widen; /* add what is missing; else take away what may not be there, and move */
+    dom_store_set reseed; /* instead of either: owe these replicas all that they are to hold */
     uint8_t after[DOM_ROW_KEY_BYTES_MAX];
     size_t after_len;
     bool at_end;
@@ -81,5 +85,9 @@ struct dom_place_pass {
 };
 /* One step. Errors: those of reading and committing; the pass has not gone on then. */
 enum dom_code dom_place_step(struct dom_place_pass *pass, struct dom_error *err) DOM_MUST_USE;
+
+/* placer_sweep.c: removes from the replica what `home` does not want there any more. */
+enum dom_code dom_place_sweep(struct dom_placer *placer, struct dom_region *home,
+                              struct dom_region *replica, struct dom_error *err) DOM_MUST_USE;
 
 #endif

@@ -191,12 +191,39 @@ static enum dom_code plan_move(struct step *step, const struct view *view, struc
     return add_entry(step, view, gains, view->home, &move->item.entry, err);
 }
 
+/* As it is, to those that may not have it any more. */
+static enum dom_code plan_reseed(struct step *step, const struct dom_region_row *row,
+                                 struct dom_error *err)
+{
+    dom_store_set copies = dom_region_peers(step->pass->region, row->copies);
+    dom_store_set *lies = dom_arena_alloc(&step->arena, row->row.num_fields * sizeof(*lies));
+
+    if (lies == NULL) {
+        return no_memory(err);
+    }
+    if (row->moving || (copies & step->pass->reseed) == 0) {
+        return DOM_OK;
+    }
+    for (size_t i = 0; i < row->row.num_fields; i++) {
+        lies[i] = row->lies == NULL ? copies : dom_region_peers(step->pass->region, row->lies[i]);
+    }
+    step->items[step->num_items++] =
+        (struct dom_place_item){.step = DOM_PLACE_SPREAD,
+                                .row = row,
+                                .lies = lies,
+                                .targets = copies & step->pass->reseed};
+    return DOM_OK;
+}
+
 static enum dom_code plan_row(struct step *step, const struct dom_region_row *row,
                               struct dom_error *err)
 {
     struct view view;
 
     step->pass->visited++;
+    if (step->pass->reseed != 0) {
+        return plan_reseed(step, row, err);
+    }
     enum dom_code rc = look(step, row, &view, err);
     if (rc != DOM_OK) {
         return rc;

@@ -69,6 +69,25 @@ enum dom_code dom_store_locate(struct dom_store_session *session, dom_store_regi
                   : DOM_NOT_FOUND;
 }
 
+enum dom_code dom_store_find_request(struct dom_store_session *session, struct dom_slice service,
+                                     struct dom_slice request_id, dom_store_region *regionp,
+                                     char home[3], struct dom_error *err)
+{
+    size_t count = dom_store_num_regions(session->store);
+
+    home[0] = '\0';
+    *regionp = DOM_STORE_NO_REGION;
+    for (size_t i = 0; i < count; i++) {
+        enum dom_code rc = dom_region_find_request(
+            dom_store_at(session->store, (dom_store_region)i), service, request_id, home, err);
+        if (rc != DOM_NOT_FOUND) {
+            *regionp = (dom_store_region)i;
+            return rc;
+        }
+    }
+    return DOM_NOT_FOUND;
+}
+
 enum dom_code dom_store_limit_seen(struct dom_store_session *session, dom_store_region region,
                                    struct dom_slice prefix, struct dom_slice key, uint64_t *countp,
                                    bool *seenp, struct dom_error *err)

@@ -112,6 +112,13 @@ static void finish(void *context, struct dom_store_op *first, struct dom_store_o
     }
 }
 
+static void reseed(void *context, struct dom_region *home, dom_store_region replica)
+{
+    struct dom_store *store = context;
+
+    dom_placer_reseed(&store->placer, dom_region_number(home), replica);
+}
+
 static void fill_host(struct dom_store *store, const struct dom_store_options *options)
 {
     struct dom_region_host *host = &store->host;
@@ -147,6 +154,7 @@ static void fill_host(struct dom_store *store, const struct dom_store_options *o
     host->committed = committed;
     host->grew = grew;
     host->finish = finish;
+    host->reseed = reseed;
     host->wake_keeper = dom_store_wake_keeper;
     host->cosign = dom_store_cosign;
     host->store = store;
@@ -426,6 +434,19 @@ size_t dom_store_placing_all(struct dom_store *store, struct dom_store_placing *
         out[i].unpurged = now.unpurged;
     }
     return count;
+}
+
+bool dom_store_moved_lately(const struct dom_store *store)
+{
+    int64_t since = dom_clock_wall_ms(store->host.options.clock) -
+                    (int64_t)DOM_REQUEST_ID_TTL_SECONDS * 1000;
+    bool lately = false;
+
+    for (size_t i = 0; i < dom_store_num_regions(store) && !lately; i++) {
+        int64_t departed = dom_region_departed_ms(dom_store_at(store, (dom_store_region)i));
+        lately = departed != 0 && departed >= since;
+    }
+    return lately;
 }
 
 bool dom_store_rehoming(const struct dom_store *store)

@@ -141,6 +141,9 @@ struct dom_store_options {
     /* The placement in force; false: none yet, or not every region that it knows is open. NULL:
      * records are never placed anew. Placer. */
     bool (*placement)(void *context, struct dom_store_placement *out);
+    /* Where the region's log says that this placement's policy is in force; -1: not known. NULL:
+     * never known. Purger. */
+    int64_t (*policy_index)(void *context, dom_store_region region);
     /* Appends the entry that `from`'s log must hold before these parts are made; nothing when they
      * cross no border. NULL: they never do. Placer. */
     enum dom_code (*transfer_entry)(void *context, const struct dom_store_transfer *transfer,
@@ -303,6 +306,15 @@ void dom_store_require(struct dom_store *store, dom_store_region region,
 enum dom_code dom_store_locate(struct dom_store_session *session, dom_store_region hint,
                                struct dom_slice kind, struct dom_slice id,
                                dom_store_region *homep, struct dom_error *err) DOM_MUST_USE;
+
+/* Which region has answered the request id of the service, within its time, and under which home
+ * ("": not known). Looks at every open region. NOT_FOUND: none. Any session. */
+enum dom_code dom_store_find_request(struct dom_store_session *session, struct dom_slice service,
+                                     struct dom_slice request_id, dom_store_region *regionp,
+                                     char home[3], struct dom_error *err) DOM_MUST_USE;
+/* Whether a record has changed its home region so lately that a request id may have been answered
+ * where it was before. */
+bool dom_store_moved_lately(const struct dom_store *store);
 
 /* How many distinct limit keys with this prefix the region has counted (reads them all: ask once
  * and keep count), and whether `key` is one of them. countp NULL: only the latter, one point

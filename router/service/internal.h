@@ -113,6 +113,7 @@ bool dom_router_placement(void *router, struct dom_store_placement *out);
 enum dom_code dom_router_transfer_entry(void *router, const struct dom_store_transfer *transfer,
                                         struct dom_buffer *out,
                                         struct dom_error *err) DOM_MUST_USE;
+int64_t dom_router_policy_index(void *router, dom_store_region region);
 /* Opens the regions in the data folder that the policy does not name (any more), so that what lies
  * there can be taken away. At the start. One that cannot be opened is logged. */
 void dom_router_open_retired(struct dom_router *router);

@@ -156,10 +156,13 @@ static void scan_page(struct dom_job *job, struct dom_store_session *session)
 static bool policy_stays(struct listing *listing)
 {
     struct dom_snapshot *now = dom_holder_get(&listing->turn.router->holder);
-    bool same = now == listing->turn.snapshot;
+    const struct dom_policy *mine = listing->turn.snapshot->policy;
+    bool stays = now->policy == mine ||
+                 (now->trial != NULL && now->trial->candidate != NULL &&
+                  now->trial->candidate->policy == mine); /* the caller is on trial with it */
 
     dom_snapshot_unref(now);
-    return same;
+    return stays;
 }
 
 static void next_page(struct listing *listing)

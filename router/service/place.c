@@ -143,6 +143,16 @@ bool dom_router_placement(void *context, struct dom_store_placement *out)
     return true;
 }
 
+int64_t dom_router_policy_index(void *context, dom_store_region region)
+{
+    struct dom_router *router = context;
+    struct dom_snapshot *snapshot = dom_holder_get(&router->holder);
+    int64_t index = atomic_load_explicit(&snapshot->told->index[region], memory_order_relaxed);
+
+    dom_snapshot_unref(snapshot);
+    return index;
+}
+
 /* ---- the entry of a transfer ------------------------------------------------------------------ */
 
 /* What must stay in place while the event is encoded. */

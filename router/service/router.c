@@ -184,6 +184,7 @@ static enum dom_code open_store(struct dom_router *router, struct dom_error *err
         .home_region = dom_router_home_region,
         .placement = dom_router_placement,
         .transfer_entry = dom_router_transfer_entry,
+        .policy_index = dom_router_policy_index,
         .place_per_s = options->place_per_s,
         .held = dom_router_replication_held,
         .audit_state = audit_state,

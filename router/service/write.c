@@ -25,6 +25,7 @@ struct write {
     struct dom_slice entry;
     struct dom_store_receipt receipt;
     bool retried;                  /* the home region was asked for anew once */
+    dom_store_region answered;     /* that answered this request id before; NO_REGION: none known */
 };
 
 static void refuse(struct write *write, enum dom_code code, const char *path, const char *why)
@@ -166,6 +167,22 @@ static void say_absent(const struct write *write, struct dom_refusal *refusal)
     }
 }
 
+/* Whether some region has answered this request already; under which home it was then. */
+static bool find_answered(struct write *write, char home[3])
+{
+    const struct dom_snapshot *snapshot = write->turn.snapshot;
+    dom_store_region region = DOM_STORE_NO_REGION;
+
+    if (write->async.op.request_id.len == 0 ||
+        dom_store_find_request(write->turn.router->session, write->turn.caller.subject,
+                               write->async.op.request_id, &region, home, NULL) != DOM_OK ||
+        home[0] == '\0' || snapshot->policy_of[region] == DOM_POLICY_NONE) {
+        return false;
+    }
+    write->answered = region;
+    return true;
+}
+
 /* The home that the caller named, or that of the record as it is. */
 static bool find_home(struct write *write)
 {
@@ -179,6 +196,9 @@ static bool find_home(struct write *write)
         return true;
     }
     enum dom_code rc = dom_read_find(turn, &write->key, &row, &region, &err);
+    if (rc == DOM_NOT_FOUND && find_answered(write, row.home)) {
+        rc = DOM_OK; /* a retry: the record may be gone because of this very request */
+    }
     if (rc == DOM_NOT_FOUND) {
         say_absent(write, &turn->refusal);
         dom_turn_refuse(turn);
@@ -208,6 +228,14 @@ static bool find_placement(struct write *write)
         return false;
     }
     write->lead = snapshot->store_of[write->placement->lead];
+    char home[3];
+    if (dom_store_moved_lately(write->turn.router->store) &&
+        write->answered == DOM_STORE_NO_REGION) {
+        (void)find_answered(write, home);
+    }
+    if (write->answered != DOM_STORE_NO_REGION) {
+        write->lead = write->answered; /* it gives the same answer again, or says what differs */
+    }
     if (write->lead == DOM_STORE_NO_REGION) {
         refuse(write, DOM_UNAVAILABLE, NULL, "the record's home region is not served here");
         return false;
@@ -450,7 +478,10 @@ static void decide_and_submit(struct write *write)
                    dom_policy_country_name(turn->snapshot->policy, write->home));
     store_op->service = turn->caller.subject;
     write->async.call = turn->call;
-    store_op->placement_epoch = turn->placement_epoch;
+    /* Where it was answered before is no reason to write there: should the answer be gone, then
+     * only as the placement of now has it. */
+    store_op->placement_epoch =
+        write->answered == DOM_STORE_NO_REGION ? turn->placement_epoch : 1;
     write->async.owner = write;
     write->async.done = done;
     dom_rpc_call_go_async(turn->call);
@@ -470,6 +501,7 @@ static struct write *write_new(struct dom_rpc_call *call, void *context,
         return NULL;
     }
     write->async.op.type = type;
+    write->answered = DOM_STORE_NO_REGION;
     if (!dom_turn_begin(&write->turn, call, context) || !dom_turn_may_write(&write->turn)) {
         return NULL;
     }

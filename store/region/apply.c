@@ -104,6 +104,9 @@ static enum dom_code apply_all(struct dom_region *region, const struct dom_regio
             return rc;
         }
     }
+    if (job->source == NULL) {
+        return DOM_OK;
+    }
     (void)snprintf(key, sizeof(key), "mark:%s", job->source);
     dom_put_u64be(mark, job->watermark);
     dom_db_batch_put(region->db, region->group.batch, DOM_DB_META, dom_slice_str(key),

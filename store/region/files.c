@@ -249,6 +249,15 @@ enum dom_code dom_region_load_outbox(struct dom_region *region, struct dom_error
     return rc;
 }
 
+enum dom_code dom_region_load_departed(struct dom_region *region, struct dom_error *err)
+{
+    uint64_t departed = 0;
+
+    enum dom_code rc = get_u64(region, "departed", &departed, err);
+    atomic_store(&region->departed_ms, (int64_t)departed);
+    return rc;
+}
+
 /* ---- control entries ---------------------------------------------------------------------- */
 
 static void control_done(struct dom_region_job *job)
@@ -312,6 +321,10 @@ enum dom_code dom_region_encode_control(struct dom_region *region, int type,
         event.policy.name = dom_slice_str(control->placement->name);
         event.policy.version = control->placement->version;
         event.policy.sha256 = dom_slice_str(control->placement->sha256);
+        if (region->host->options.policy_index != NULL) {
+            event.policy.index = region->host->options.policy_index(region->host->options.context,
+                                                                    region->number);
+        }
     }
     if (RAND_bytes(random, sizeof(random)) != 1 ||
         RAND_bytes(event.nonce, sizeof(event.nonce)) != 1) {

@@ -7,6 +7,7 @@
 
 #define MS_PER_DAY        INT64_C(86400000)
 #define REQUEST_KEY_SIZE  (1U + 4U + 32U)
+#define REQUEST_FORMAT    2U /* written; 1 is read too: it does not know the home */
 #define REQUEST_VALUE_MIN (1U + 8U + 8U + 16U + 2U)
 #define RECEIPT_SIZE      (8U + 32U)
 
@@ -17,11 +18,11 @@ static const struct dom_hmac_key *subject_key(const struct dom_region *region)
     return dom_keyring_subject(region->keys, &epoch);
 }
 
-static void request_digest(const struct dom_region *region, const struct dom_store_op *op,
-                           uint8_t *out)
+static void request_digest(const struct dom_region *region, struct dom_slice service,
+                           struct dom_slice request_id, uint8_t *out)
 {
-    struct dom_slice parts[] = {DOM_SLICE_LIT("request\0"), op->service, dom_slice_of("", 1),
-                                op->request_id};
+    struct dom_slice parts[] = {DOM_SLICE_LIT("request\0"), service, dom_slice_of("", 1),
+                                request_id};
 
     dom_hmac_sha256_parts(out, subject_key(region), parts, DOM_ARRAY_LEN(parts));
 }
@@ -72,31 +73,62 @@ static void request_key(uint8_t *key, int64_t day, const uint8_t *digest)
     memcpy(key + 5, digest, 32);
 }
 
+/* What is kept of an answer. */
+struct answered {
+    int64_t wall_ms;
+    uint64_t version;
+    const uint8_t *content; /* 16 bytes */
+    char home[3];           /* "": not known */
+    size_t num_receipts;
+    const uint8_t *receipts;
+};
+
+static enum dom_code parse_answered(struct answered *out, const struct dom_region *region,
+                                    struct dom_slice value, struct dom_error *err)
+{
+    size_t home = value.len > 0 && value.data[0] == REQUEST_FORMAT ? 2 : 0;
+
+    *out = (struct answered){0};
+    if (value.len < REQUEST_VALUE_MIN + home || value.data[0] == 0 ||
+        value.data[0] > REQUEST_FORMAT) {
+        return DOM_FAIL(err, DOM_CORRUPT, "region %s: damaged request id entry", region->name);
+    }
+    out->wall_ms = (int64_t)dom_get_u64be(value.data + 1);
+    out->version = dom_get_u64be(value.data + 9);
+    out->content = value.data + 17;
+    memcpy(out->home, value.data + 33, home);
+    out->num_receipts = dom_get_u16be(value.data + 33 + home);
+    out->receipts = value.data + REQUEST_VALUE_MIN + home;
+    return value.len == REQUEST_VALUE_MIN + home + out->num_receipts * RECEIPT_SIZE
+               ? DOM_OK
+               : DOM_FAIL(err, DOM_CORRUPT, "region %s: damaged request id entry", region->name);
+}
+
+static bool in_time(const struct answered *answered, int64_t now_ms)
+{
+    return now_ms - answered->wall_ms <= (int64_t)DOM_REQUEST_ID_TTL_SECONDS * 1000;
+}
+
 /* *foundp: the operation is answered. */
 static enum dom_code use_stored(const struct dom_region *region, struct dom_store_op *op,
                                 struct dom_slice value, const uint8_t *content, bool *foundp,
                                 struct dom_error *err)
 {
-    if (value.len < REQUEST_VALUE_MIN || value.data[0] != 1) {
-        return DOM_FAIL(err, DOM_CORRUPT, "region %s: damaged request id entry", region->name);
+    struct answered answered;
+
+    enum dom_code rc = parse_answered(&answered, region, value, err);
+    if (rc != DOM_OK || !in_time(&answered, region->group.wall_ms)) {
+        return rc;
     }
-    int64_t age_ms = region->group.wall_ms - (int64_t)dom_get_u64be(value.data + 1);
-    if (age_ms > (int64_t)DOM_REQUEST_ID_TTL_SECONDS * 1000) {
-        return DOM_OK;
-    }
-    size_t num_receipts = dom_get_u16be(value.data + 33);
-    if (value.len != REQUEST_VALUE_MIN + num_receipts * RECEIPT_SIZE) {
-        return DOM_FAIL(err, DOM_CORRUPT, "region %s: damaged request id entry", region->name);
-    }
-    if (memcmp(value.data + 17, content, 16) != 0) {
+    if (memcmp(answered.content, content, 16) != 0) {
         return wrong_content(err);
     }
-    op->version = dom_get_u64be(value.data + 9);
+    op->version = answered.version;
     op->replayed = true;
     for (size_t i = 0; i < op->num_entries; i++) {
-        const uint8_t *at = value.data + REQUEST_VALUE_MIN + i * RECEIPT_SIZE;
+        const uint8_t *at = answered.receipts + i * RECEIPT_SIZE;
         op->receipts[i] = (struct dom_store_receipt){0};
-        if (i < num_receipts) {
+        if (i < answered.num_receipts) {
             op->receipts[i].index = dom_get_u64be(at);
             memcpy(op->receipts[i].leaf_hash, at + 8, 32);
         }
@@ -143,7 +175,7 @@ enum dom_code dom_index_find_request(struct dom_region *region, struct dom_store
     if (op->request_id.len == 0) {
         return DOM_OK;
     }
-    request_digest(region, op, digest);
+    request_digest(region, op->service, op->request_id, digest);
     content_digest(region, op, content);
     const struct dom_request_state *state = slot_of(&region->group, digest);
     if (state->op != NULL) {
@@ -173,17 +205,18 @@ void dom_index_stage_request(struct dom_region *region, const struct dom_store_o
     if (op->request_id.len == 0) {
         return;
     }
-    request_digest(region, op, digest);
+    request_digest(region, op->service, op->request_id, digest);
     struct dom_request_state *state = slot_of(group, digest);
     DOM_ASSERT(state->op == NULL);
     memcpy(state->digest, digest, sizeof(digest));
     content_digest(region, op, state->content);
     state->op = op;
     group->used_requests[group->num_used_requests++] = (uint16_t)(state - group->requests);
-    dom_buffer_append_char(&value, 1);
+    dom_buffer_append_char(&value, REQUEST_FORMAT);
     dom_buffer_append_u64be(&value, (uint64_t)group->wall_ms);
     dom_buffer_append_u64be(&value, op->version);
     dom_buffer_append(&value, state->content, sizeof(state->content));
+    dom_buffer_append(&value, op->home, 2);
     dom_buffer_append_u16be(&value, (uint16_t)op->num_entries);
     for (size_t i = 0; i < op->num_entries; i++) {
         dom_buffer_append_u64be(&value, op->receipts[i].index);
@@ -194,6 +227,39 @@ void dom_index_stage_request(struct dom_region *region, const struct dom_store_o
     dom_db_batch_put(region->db, group->batch, DOM_DB_INDEX, dom_slice_of(key, sizeof(key)),
                      dom_buffer_slice(&value));
     dom_buffer_cleanup(&value);
+}
+
+enum dom_code dom_region_find_request(struct dom_region *region, struct dom_slice service,
+                                      struct dom_slice request_id, char home[3],
+                                      struct dom_error *err)
+{
+    int64_t now_ms = dom_clock_wall_ms(region->host->options.clock);
+    uint8_t digest[32];
+    enum dom_code rc = DOM_NOT_FOUND;
+
+    home[0] = '\0';
+    request_digest(region, service, request_id, digest);
+    if (!dom_db_enter(region->db)) {
+        return DOM_FAIL(err, DOM_IO, "region %s: its database is not open", region->name);
+    }
+    for (int64_t day = now_ms / MS_PER_DAY; day >= now_ms / MS_PER_DAY - 1 && rc == DOM_NOT_FOUND;
+         day--) {
+        uint8_t key[REQUEST_KEY_SIZE];
+        struct dom_db_value value;
+        struct answered answered;
+        request_key(key, day, digest);
+        rc = dom_db_get(region->db, DOM_DB_INDEX, dom_slice_of(key, sizeof(key)), &value, err);
+        if (rc == DOM_OK) {
+            rc = parse_answered(&answered, region, value.bytes, err);
+        }
+        if (rc == DOM_OK) {
+            rc = in_time(&answered, now_ms) ? DOM_OK : DOM_NOT_FOUND;
+            memcpy(home, answered.home, 3);
+        }
+        dom_db_value_release(&value);
+    }
+    dom_db_leave(region->db);
+    return rc;
 }
 
 void dom_index_stage_limits(struct dom_region *region, const struct dom_store_op *op)

@@ -243,7 +243,25 @@ void dom_region_outbox_done(struct dom_region *region, uint64_t seq)
     atomic_store(&region->done_seq, seq);
 }
 
-enum dom_code dom_region_outbox_trim(struct dom_region *region, uint64_t seq, struct dom_error *err)
+static void put_sent(struct dom_region *region, rocksdb_writebatch_t *batch, const uint64_t *sent)
+{
+    for (size_t i = 0; i < DOM_PEERS_MAX; i++) {
+        char key[8 + DOM_POLICY_NAME_BYTES_MAX];
+        uint8_t seq[8];
+        if (sent[i] == 0) {
+            continue;
+        }
+        DOM_ASSERT(pthread_mutex_lock(&region->peer_lock) == 0);
+        (void)snprintf(key, sizeof(key), "sent:%s", region->peers[i]);
+        DOM_ASSERT(pthread_mutex_unlock(&region->peer_lock) == 0);
+        dom_put_u64be(seq, sent[i]);
+        dom_db_batch_put(region->db, batch, DOM_DB_META, dom_slice_str(key),
+                         dom_slice_of(seq, sizeof(seq)));
+    }
+}
+
+enum dom_code dom_region_outbox_trim(struct dom_region *region, uint64_t seq,
+                                     const uint64_t sent[DOM_PEERS_MAX], struct dom_error *err)
 {
     uint8_t from[8];
     uint8_t to[8];
@@ -259,6 +277,7 @@ enum dom_code dom_region_outbox_trim(struct dom_region *region, uint64_t seq, st
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
     dom_db_batch_delete_range(region->db, batch, DOM_DB_OUTBOX, dom_slice_of(from, sizeof(from)),
                               dom_slice_of(to, sizeof(to)));
+    put_sent(region, batch, sent);
     dom_put_u64be(to, seq);
     dom_db_batch_put(region->db, batch, DOM_DB_META, DOM_SLICE_LIT("outbox"),
                      dom_slice_of(to, sizeof(to)));

@@ -117,6 +117,13 @@ static enum dom_code depart(struct dom_region *region, struct dom_place_item *it
     draft.targets = 0;
     rc = put_draft(&draft, region, item, state, err);
     item->done = rc == DOM_OK;
+    if (rc == DOM_OK) {
+        uint8_t departed[8];
+        dom_put_u64be(departed, (uint64_t)region->group.wall_ms);
+        dom_db_batch_put(region->db, region->group.batch, DOM_DB_META, DOM_SLICE_LIT("departed"),
+                         dom_slice_of(departed, sizeof(departed)));
+        atomic_store(&region->departed_ms, region->group.wall_ms);
+    }
     return rc;
 }
 
@@ -200,6 +207,11 @@ enum dom_code dom_stage_check_placement(struct dom_region *region, const struct 
         }
     }
     return DOM_OK;
+}
+
+int64_t dom_region_departed_ms(const struct dom_region *region)
+{
+    return atomic_load(&region->departed_ms);
 }
 
 /* ---- the placer's view ---------------------------------------------------------------------- */

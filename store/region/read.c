@@ -206,14 +206,14 @@ enum dom_code dom_region_limit_seen(struct dom_region *region, struct dom_slice 
     return rc;
 }
 
-enum dom_code dom_region_watermark(struct dom_region *region, const char *home, uint64_t *seqp,
-                                   struct dom_error *err)
+static enum dom_code read_seq(struct dom_region *region, const char *what, const char *other,
+                              uint64_t *seqp, struct dom_error *err)
 {
     char key[8 + DOM_POLICY_NAME_BYTES_MAX];
     struct dom_db_value value;
 
     *seqp = 0;
-    (void)snprintf(key, sizeof(key), "mark:%s", home);
+    (void)snprintf(key, sizeof(key), "%s:%s", what, other);
     if (!dom_db_enter(region->db)) {
         return not_open(region, err);
     }
@@ -228,6 +228,18 @@ enum dom_code dom_region_watermark(struct dom_region *region, const char *home, 
     dom_db_value_release(&value);
     dom_db_leave(region->db);
     return rc;
+}
+
+enum dom_code dom_region_watermark(struct dom_region *region, const char *home, uint64_t *seqp,
+                                   struct dom_error *err)
+{
+    return read_seq(region, "mark", home, seqp, err);
+}
+
+enum dom_code dom_region_sent(struct dom_region *region, const char *replica, uint64_t *seqp,
+                              struct dom_error *err)
+{
+    return read_seq(region, "sent", replica, seqp, err);
 }
 
 enum dom_code dom_region_open_identity(struct dom_region *region, struct dom_row_cipher *cipher,

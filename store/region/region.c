@@ -117,6 +117,9 @@ static enum dom_code open_all(struct dom_region *region, struct dom_error *err)
         rc = dom_region_load_purge(region, err);
     }
     if (rc == DOM_OK) {
+        rc = dom_region_load_departed(region, err);
+    }
+    if (rc == DOM_OK) {
         rc = open_log(region, err);
     }
     if (rc == DOM_OK) {

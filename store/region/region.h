@@ -35,6 +35,8 @@ struct dom_region_host {
     /* Gives a chain of one region's operations back: durable here and in the replicas that it was to
      * wait for. Any thread of the store. */
     void (*finish)(void *store, struct dom_store_op *first, struct dom_store_op *last);
+    /* A replica lacks what its home's outbox does not hold any more. Replicator threads. */
+    void (*reseed)(void *store, struct dom_region *home, dom_store_region replica);
     /* A checkpoint, purge or expiry may have become due. Any thread. */
     void (*wake_keeper)(void *store);
     /* Appends cosignatures of the region's newest checkpoint. The keeper's thread. */
@@ -117,6 +119,14 @@ enum dom_code dom_region_limit_seen(struct dom_region *region, struct dom_slice 
                                     struct dom_slice key, uint64_t *countp, bool *seenp,
                                     struct dom_error *err) DOM_MUST_USE;
 
+/* Under which home this region answered the request id; "": one of before that was kept.
+ * NOT_FOUND: it did not, or too long ago. */
+enum dom_code dom_region_find_request(struct dom_region *region, struct dom_slice service,
+                                      struct dom_slice request_id, char home[3],
+                                      struct dom_error *err) DOM_MUST_USE;
+/* When a record last left here for another home region, wall clock ms; 0: never. */
+int64_t dom_region_departed_ms(const struct dom_region *region);
+
 /* ---- writing ---- */
 
 enum dom_code dom_region_submit(struct dom_region *region, struct dom_store_op *op,
@@ -163,7 +173,7 @@ enum dom_job_type { DOM_JOB_APPLY, DOM_JOB_ENTRY, DOM_JOB_PLACE, DOM_JOB_PLACED 
 struct dom_region_job {
     struct dom_region_job *next;
     enum dom_job_type type;
-    const char *source; /* APPLY: name of the home region */
+    const char *source; /* APPLY: name of the home region; NULL: leaves its watermark alone */
     uint64_t watermark; /* APPLY: everything up to this outbox entry is then here */
     const struct dom_apply_item *items;
     struct dom_place_item *places; /* PLACE: num_items of them */
@@ -206,6 +216,10 @@ void dom_region_placing(struct dom_region *region, struct dom_store_placing *out
 uint64_t dom_region_outbox_tail(const struct dom_region *region);
 /* The replicator says which entries are done with, for the limit on what may be owed. */
 void dom_region_outbox_done(struct dom_region *region, uint64_t seq);
+/* The newest entry for that region that has been removed, because the region had it: 0 at first. A
+ * replica whose watermark is older has been put back by a backup. */
+enum dom_code dom_region_sent(struct dom_region *region, const char *replica, uint64_t *seqp,
+                              struct dom_error *err) DOM_MUST_USE;
 /* What this region, as a replica, has of `home`: 0 at first. */
 enum dom_code dom_region_watermark(struct dom_region *region, const char *home, uint64_t *seqp,
                                    struct dom_error *err) DOM_MUST_USE;
@@ -216,8 +230,10 @@ enum dom_code dom_region_open_identity(struct dom_region *region, struct dom_row
                                        struct dom_slice sealed, struct dom_slice key,
                                        struct dom_arena *arena, struct dom_slice *kind,
                                        struct dom_slice *id, struct dom_error *err) DOM_MUST_USE;
-/* Removes entries up to `seq` from the database. Replicator thread. */
+/* Removes entries up to `seq` from the database. `sent`: the newest of them for each peer, 0: none.
+ * Replicator thread. */
 enum dom_code dom_region_outbox_trim(struct dom_region *region, uint64_t seq,
+                                     const uint64_t sent[DOM_PEERS_MAX],
                                      struct dom_error *err) DOM_MUST_USE;
 
 struct dom_audit_detail;

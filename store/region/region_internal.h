@@ -149,6 +149,7 @@ struct dom_region {
     _Atomic uint64_t num_writes;
     _Atomic uint64_t num_applied;
     _Atomic uint64_t num_purges;
+    _Atomic int64_t departed_ms;     /* a record left for another home region */
     _Atomic uint64_t num_placed_out; /* rows that a placement took out of here */
     _Atomic uint64_t num_placed_purged;
     _Atomic uint64_t num_bytes;
@@ -161,6 +162,8 @@ enum dom_code dom_region_prepare_files(struct dom_region *region, char *db_path,
 enum dom_code dom_region_check_meta(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 enum dom_code dom_region_load_peers(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 enum dom_code dom_region_load_outbox(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_region_load_departed(struct dom_region *region,
+                                       struct dom_error *err) DOM_MUST_USE;
 enum dom_code dom_region_start_log(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 /* Members of a control entry besides its type. */
 struct dom_audit_detail;

@@ -176,16 +176,29 @@ static void learn_positions(struct dom_replicator *replicator)
         if (region == NULL || region == replicator->home || target->known) {
             continue;
         }
+        uint64_t sent = 0;
         enum dom_code rc =
             dom_region_watermark(region, dom_region_name(replicator->home), &position, &err);
+        if (rc == DOM_OK) {
+            rc = dom_region_sent(replicator->home, dom_region_name(region), &sent, &err);
+        }
+        bool gap = rc == DOM_OK && position < sent;
         DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
         if (rc == DOM_OK) {
             target->known = true;
+            target->gap = gap;
             advance_target(replicator, target, position);
         } else {
             fail_target(replicator, target, err.message);
         }
         DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+        if (gap) {
+            dom_log(DOM_LOG_WARN, "store.replica_behind", "home=%s target=%s has=%llu needs=%llu",
+                    dom_region_name(replicator->home), dom_region_name(region),
+                    (unsigned long long)position, (unsigned long long)sent);
+            replicator->host->reseed(replicator->host->store, replicator->home,
+                                     (dom_store_region)i);
+        }
     }
 }
 
@@ -209,8 +222,9 @@ static dom_store_set pick_targets(struct dom_replicator *replicator, uint64_t *f
     for (size_t i = 0; i < count; i++) {
         size_t number = (replicator->turn + i) % count;
         const struct dom_replica_target *target = &replicator->targets[number];
-        if (!target->known || target->in_flight || target->position >= replicator->tail ||
-            target->retry_us > now || is_held(replicator, number)) {
+        if (!target->known || target->gap || target->in_flight ||
+            target->position >= replicator->tail || target->retry_us > now ||
+            is_held(replicator, number)) {
             continue;
         }
         if (ready == 0) {
@@ -530,6 +544,17 @@ bool dom_replicator_barrier(struct dom_replicator *replicator)
     return going;
 }
 
+void dom_replicator_reseeded(struct dom_replicator *replicator, dom_store_set replicas)
+{
+    DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
+    for (; replicas != 0; replicas &= replicas - 1) {
+        replicator->targets[__builtin_ctzll(replicas)].gap = false;
+    }
+    replicator->events++;
+    DOM_ASSERT(pthread_cond_broadcast(&replicator->wake) == 0);
+    DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
+}
+
 bool dom_replicator_idle(struct dom_replicator *replicator)
 {
     DOM_ASSERT(pthread_mutex_lock(&replicator->lock) == 0);
@@ -540,7 +565,7 @@ bool dom_replicator_idle(struct dom_replicator *replicator)
         struct dom_region *region = region_at(replicator, i);
         const struct dom_replica_target *target = &replicator->targets[i];
         idle = region == NULL || region == replicator->home ||
-               (target->known && target->position >= tail && !target->in_flight);
+               (target->known && !target->gap && target->position >= tail && !target->in_flight);
     }
     DOM_ASSERT(pthread_mutex_unlock(&replicator->lock) == 0);
     return idle;

@@ -30,6 +30,8 @@ void dom_replicator_notify(struct dom_replicator *replicator, struct dom_store_o
 /* Waits until nothing is under way any more that was read from the home's rows before this call;
  * false: it is stopping. Not on a commit thread. */
 bool dom_replicator_barrier(struct dom_replicator *replicator);
+/* Everything that these replicas lack is owed to them again: goes on with them. Any thread. */
+void dom_replicator_reseeded(struct dom_replicator *replicator, dom_store_set replicas);
 /* Everything committed so far is at every open target. */
 bool dom_replicator_idle(struct dom_replicator *replicator);
 /* As dom_store_staleness_ms. */

@@ -18,6 +18,7 @@ struct dom_round;
 struct dom_replica_target {
     struct dom_replicator *replicator;
     bool known; /* position read from the target */
+    bool gap;   /* older than the outbox: it waits until everything is owed to it anew */
     bool in_flight;
     bool failing;
     uint64_t position; /* has everything up to here */
@@ -55,6 +56,7 @@ struct dom_replicator {
     struct dom_round *round; /* being put together */
     size_t run_max;          /* entries of the next run; smaller after big rows */
     uint64_t trim_after_us;
+    uint64_t sent[DOM_PEERS_MAX]; /* newest entry done with, for each peer; 0: none since trimming */
 };
 
 /* One record to carry: the newest of its entries in the run, for all targets that any named. */

@@ -1,4 +1,6 @@
 /* Removing what every target has from the outbox. */
+#include <string.h>
+
 #include "base/assert.h"
 #include "store/replica/replicator_internal.h"
 
@@ -54,6 +56,9 @@ static uint64_t before_absent_peer(struct dom_replicator *replicator, uint64_t f
             good = seq - 1; /* what is before it and not there was done with earlier */
             break;
         }
+        for (uint64_t peers = entry.targets; peers != 0; peers &= peers - 1) {
+            replicator->sent[__builtin_ctzll(peers)] = seq;
+        }
     }
     if (dom_db_iter_check(iter, NULL) != DOM_OK) {
         good = from;
@@ -78,8 +83,9 @@ void dom_replicator_trim(struct dom_replicator *replicator, uint64_t *wakep)
     if (done > trimmed && (done - trimmed >= TRIM_ENTRIES || now >= replicator->trim_after_us)) {
         struct dom_error err = {0};
         replicator->trim_after_us = now + TRIM_PAUSE_US;
-        if (dom_region_outbox_trim(replicator->home, done, &err) == DOM_OK) {
+        if (dom_region_outbox_trim(replicator->home, done, replicator->sent, &err) == DOM_OK) {
             trimmed = done;
+            memset(replicator->sent, 0, sizeof(replicator->sent));
         }
     }
     if (done > trimmed) {

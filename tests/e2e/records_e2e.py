@@ -173,6 +173,18 @@ def _(env):
 
 # ---- one id, one home ----
 
+@suite.check("request_id: so it does when the delete names no home")
+def _(env):
+    env.rooms.put("live_room", "retry-del-2", "DE", TITLE)
+    first = delete(env.rooms, "live_room", "retry-del-2", request_id="q-41")
+    again = delete(env.rooms, "live_room", "retry-del-2", request_id="q-41")
+    equal((again.version, again.replayed, first.replayed), (first.version, True, False), "retry")
+    refused(lambda: delete(env.rooms, "live_room", "retry-del-2", request_id="q-42"), "NOT_FOUND")
+    refused(lambda: delete(env.rooms, "live_room", "retry-del-2"), "NOT_FOUND")
+    refused(lambda: delete(env.rooms, "live_room", "no-such", request_id="q-41"),
+            "INVALID_ARGUMENT")
+
+
 @suite.check("an id taken under DE is refused under US, and the other way round")
 def _(env):
     for first, second, near, far in (("DE", "US", env.rooms, env.rooms_us),

@@ -7,6 +7,7 @@ of all that.
 
     tighten_e2e.py [PART OF A CHECK'S NAME]     DOMICILE_TEST_LONG=1: more rounds of kill -9
 """
+import itertools
 import pathlib
 import random
 import statistics
@@ -148,11 +149,15 @@ class Reader(threading.Thread):
 
 def purge_receipts(env, router, region, version):
     out = []
-    for _, raw in entries(env, router, region):
+    all_entries = [raw for _, raw in entries(env, router, region)]
+    for raw in all_entries:
         entry = json.loads(raw)
         if entry["type"] == "purge" and entry["detail"].get("cause") == "placement" \
                 and entry["policy"]["version"] == version:
             equal(entry["detail"]["region"], region, "region of the receipt")
+            pointed = json.loads(all_entries[entry["policy"]["index"]])
+            equal((pointed["type"], pointed["policy"]["version"]), ("policy", version),
+                  "the entry that the receipt points to")
             out.append(entry["detail"]["rows"])
     return out
 
@@ -187,6 +192,9 @@ def tighten(env, count, plain):
         reader.start()
     wait_until(lambda: all(len(r.seen) > 20 for r in readers), what="reads before")
     policy.narrow()
+    writer = env.client(router, "room-service", OLD)
+    fields = {"title": "once", "cover_url": "c"}
+    once = writer.put("live_room", "once", "IN", fields, request_id="before-the-move")
     reload(env, router, 2)
     marks = [len(r.seen) for r in readers]
     took = wait_through(env, router, BOUND_S)
@@ -201,8 +209,12 @@ def tighten(env, count, plain):
     true(any(v == 2 for v, _ in readers[1].seen), "no read of an Indian room under version 2")
     where = policy.where()
     stays = sum(1 for r in records if GONE in before.regions_of(r))
+    stays += 1  # the cover of the room that is written once
     equal(sum(purge_receipts(env, router, GONE, 2)), stays, "rows of the receipts in " + GONE)
-    moved = sum(1 for r in records if r.home == "IN")
+    moved = sum(1 for r in records if r.home == "IN") + 1
+    again = writer.put("live_room", "once", "IN", fields, request_id="before-the-move")
+    equal((again.version, again.replayed), (once.version, True), "a retry after the move")
+    equal(writer.put("live_room", "once", "IN", fields).version, once.version + 2, "the next write")
     got = status(env, router)
     equal((got[OLD].rehomed, got[GONE].purged), (moved, stays), "status")
     equal(sum(p.without_place for p in got.values()), 0, "records without a place")
@@ -274,6 +286,43 @@ def _(env):
 @suite.check("the same without encryption, where bytes can be looked for themselves")
 def _(env):
     policy, router, records = tighten(env, 1500, plain=True)
+    equal(env.stop(router), 0, "exit code")
+
+
+@suite.check("a list that is under way when another policy comes ends, and goes on by its token")
+def _(env):
+    policy = Policy(env.folder("list"))
+    router = env.router("list", policy=policy.path)
+    writer = env.client(router, "room-service", "eu-north-1")
+    for i in range(240):  # more than any buffer on the way takes
+        writer.put("live_room", "list-%d" % i, "SE", {"title": "t", "description": "d" * 40000})
+    reader = env.client(router, "room-service", "eu-north-1")
+
+    def pages(token=""):
+        return reader.stream(RECORD + "ListRecords", kind="live_room", home="SE", purpose="serve",
+                             page_size=3, page_token=token)
+
+    got, token = [], ""
+    under_way = pages()
+    page = next(under_way)
+    policy.narrow()
+    reload(env, router, 2)
+
+    def rest():
+        nonlocal token
+        for page in itertools.chain([page_one], under_way):
+            got.extend(r.id for r in page.records)
+            equal(page.decision.policy_version, 1, "version of a page")
+            token = page.next_page_token
+
+    page_one = page
+    failure = refused(rest, "UNAVAILABLE")
+    true("policy" in str(failure) and token, "no word of the policy: %s" % failure)
+    wait_through(env, router, BOUND_S)
+    for page in pages(token):
+        equal(page.decision.policy_version, 2, "version of a page")
+        got.extend(r.id for r in page.records)
+    equal(sorted(got), sorted("list-%d" % i for i in range(240)), "records")
     equal(env.stop(router), 0, "exit code")
 
 

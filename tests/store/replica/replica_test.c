@@ -492,6 +492,58 @@ static void moved_home_wins_over_late_deliveries(void **state)
     }
 }
 
+/* A region that is put back from a backup knows nothing of what its home has forgotten to owe. */
+static void replica_from_an_old_backup_is_seeded_again(void **state)
+{
+    struct harness *h = *state;
+    struct dom_store_row row;
+    char id[16];
+
+    harness_open(h, 3);
+    for (int i = 0; i < 300; i++) {
+        struct op_spec spec;
+        (void)snprintf(id, sizeof(id), "r%d", i);
+        op_put(&spec, 0, id, "p_value=old", NULL);
+        spec.op.targets = 2 | 4;
+        assert_int_equal(harness_run(h, &spec), DOM_OK);
+    }
+    harness_settle(h);
+    harness_close(h);
+    harness_shell(h, "cp -a r1 r1.old && cp keys/r1.checkpoint keys/r1.checkpoint.old");
+    harness_open(h, 3);
+    for (int i = 0; i < 300; i++) {
+        struct op_spec spec;
+        (void)snprintf(id, sizeof(id), "r%d", i);
+        if (i % 3 == 0) {
+            op_delete(&spec, 0, id);
+        } else {
+            op_put(&spec, 0, id, "p_value=new", NULL);
+            spec.op.targets = i % 3 == 1 ? 2 | 4 : 4; /* some are not to be in r1 any more */
+        }
+        assert_int_equal(harness_run(h, &spec), DOM_OK);
+    }
+    harness_settle(h);
+    harness_close(h);
+    harness_shell(h, "rm -rf r1 && mv r1.old r1 && mv keys/r1.checkpoint.old keys/r1.checkpoint");
+    harness_open(h, 3);
+    harness_settle(h);
+    for (int i = 0; i < 300; i++) {
+        (void)snprintf(id, sizeof(id), "r%d", i);
+        enum dom_code rc = harness_get(h, 1, id, &row);
+        assert_int_equal(rc, i % 3 == 1 ? DOM_OK : DOM_NOT_FOUND);
+        assert_true(rc != DOM_OK || row.version == 2);
+        assert_int_equal(harness_get(h, 2, id, &row), i % 3 == 0 ? DOM_NOT_FOUND : DOM_OK);
+    }
+    assert_int_equal(harness_put(h, 0, "r1", "later"), 3);
+    harness_settle(h);
+    assert_int_equal(harness_get(h, 1, "r1", &row), DOM_NOT_FOUND);
+    harness_close(h);
+    harness_open(h, 3); /* and then it is in step */
+    harness_settle(h);
+    harness_close(h);
+    harness_open(h, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -512,6 +564,7 @@ int main(void)
         T(big_rows_are_carried),
         T(damaged_row_does_not_hold_up_others),
         T(moved_home_wins_over_late_deliveries),
+        T(replica_from_an_old_backup_is_seeded_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
