@@ -1,9 +1,11 @@
 #include "tools/policy_event.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/encode.h"
 #include "router/core/redecide.h"
@@ -268,6 +270,24 @@ static enum dom_code read_entry(const struct dom_event_options *options, struct 
     return rc;
 }
 
+/* A log that lies where its router keeps it (<data>/<region>/audit) has the policies that the router
+ * took not far away, in <data>/policy.d. */
+static bool add_routers_policies(const struct dom_event_options *options)
+{
+    char path[PATH_MAX];
+    struct dom_error err = {0};
+
+    int len = snprintf(path, sizeof(path), "%s/../../policy.d", options->log);
+    if (len < 0 || (size_t)len >= sizeof(path) || access(path, R_OK | X_OK) != 0) {
+        return true;
+    }
+    if (dom_policy_shelf_add_dir(options->policies, path, &err) != DOM_OK) {
+        (void)fprintf(stderr, "domicile policy: %s\n", err.message);
+        return false;
+    }
+    return true;
+}
+
 static bool explain_index(struct run *run)
 {
     struct dom_buffer bundle = {0};
@@ -275,6 +295,9 @@ static bool explain_index(struct run *run)
     struct dom_error err = {0};
     struct spot spot;
 
+    if (!add_routers_policies(run->options)) {
+        return false;
+    }
     bool ok = read_entry(run->options, &bundle, &entry, &err) == DOM_OK;
     if (ok) {
         (void)snprintf(spot.text, sizeof(spot.text), "index %llu",

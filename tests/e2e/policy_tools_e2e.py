@@ -152,6 +152,8 @@ def _(env):
     by_index = explain(env, "--log", audit_dir(env), "--index", row["index"],
                        "--policies", env.versions)
     equal(by_index.returncode, 0, by_index.stderr)
+    beside = explain(env, "--log", audit_dir(env), "--index", row["index"])
+    equal((beside.returncode, beside.stdout), (0, by_index.stdout), "by the router's own policies")
     equal(by_index.stdout.splitlines()[:6], lines[:6], "explained by index")
 
 
@@ -202,7 +204,7 @@ def _(env):
         done = explain(env, "--event", "-", "--policies", env.versions, input=text)
         equal(done.returncode, 1, "exit code of %.20r" % text)
         true(done.stderr != "", "nothing is said of %.20r" % text)
-    for arguments in (["--event", "/nonexistent"], ["--log", audit_dir(env), "--index", env.size],
+    for arguments in (["--event", "/nonexistent"], ["--log", audit_dir(env), "--index", 10 ** 9],
                       ["--log", env.scratch, "--index", 0],
                       ["--event", env.export, "--policies", "/nonexistent"]):
         true(explain(env, *arguments).returncode in (1, 3), "%s" % arguments)
