@@ -200,12 +200,14 @@ static bool flip_of(const struct dom_policy *policy, const struct dom_decided *s
     const struct dom_policy_decision *decision = &replay->access.decision;
     bool limited = dom_slice_eq_str(said->reason, dom_code_reason(DOM_LIMIT_REACHED)) &&
                    decision->cell != NULL && decision->cell->num_limits > 0;
+    bool frozen = dom_slice_eq_str(said->reason, dom_code_reason(DOM_FROZEN));
     bool crossed = said->to.len > 0;
 
     if (allowed_before != (reason == DOM_OK)) {
         *flip = allowed_before ? DOM_IMPACT_DENIED : DOM_IMPACT_ALLOWED;
-        /* A limit was used up then and may be now: the permit is the same. */
-        return allowed_before || !limited;
+        /* A limit was used up then and may be now: the permit is the same. A freeze was no matter
+         * of the policy. */
+        return allowed_before || !(limited || frozen);
     }
     if (!allowed_before) {
         return false;

@@ -66,9 +66,13 @@ static const char *verdict_of(const struct dom_redecision *again)
     if (again->outcome != DOM_REDECIDE_SAME) {
         return again->what;
     }
-    return dom_slice_eq_str(again->said.reason, dom_code_reason(DOM_LIMIT_REACHED))
-               ? "the same: permitted under a limit, which was used up then"
-               : "the same as the log says";
+    if (dom_slice_eq_str(again->said.reason, dom_code_reason(DOM_LIMIT_REACHED))) {
+        return "the same: permitted under a limit, which was used up then";
+    }
+    if (dom_slice_eq_str(again->said.reason, dom_code_reason(DOM_FROZEN))) {
+        return "the same: it was frozen then, whatever the policy says";
+    }
+    return "the same as the log says";
 }
 
 static void put_json(struct run *run, const struct spot *spot, const struct dom_policy *policy,

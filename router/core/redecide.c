@@ -147,12 +147,29 @@ static bool same_text(char *what, const char *member, struct dom_slice said, con
     return false;
 }
 
-/* Whether the decision permits under a limit, and the entry says that the limit was used up. */
-static bool is_limit(const struct dom_decided *said, const struct dom_access *access)
+static bool says(const struct dom_decided *said, enum dom_code reason)
 {
-    return dom_slice_eq_str(said->reason, dom_code_reason(DOM_LIMIT_REACHED)) &&
-           access->decision.effect != DOM_EFFECT_DENY && access->decision.cell != NULL &&
-           access->decision.cell->num_limits > 0;
+    return dom_slice_eq_str(said->effect, "deny") &&
+           dom_slice_eq_str(said->reason, dom_code_reason(reason));
+}
+
+/* Takes over what was decided beside the policy, and so is not to be had from it: a limit that was
+ * used up (only where the policy permits under one), a freeze or a stale timestamp (dom_snapshot_
+ * closed: only what crosses, and then no rule was asked). */
+static void take_beside(const struct dom_decided *said, struct dom_access *access)
+{
+    struct dom_policy_decision *decision = &access->decision;
+    enum dom_code closed = says(said, DOM_FROZEN)           ? DOM_FROZEN
+                           : says(said, DOM_POLICY_EXPIRED) ? DOM_POLICY_EXPIRED
+                                                            : DOM_OK;
+
+    if (says(said, DOM_LIMIT_REACHED) && decision->effect != DOM_EFFECT_DENY &&
+        decision->cell != NULL && decision->cell->num_limits > 0) {
+        dom_access_refuse(access, DOM_LIMIT_REACHED);
+    } else if (closed != DOM_OK && access->request.crosses) {
+        decision->cell = NULL;
+        dom_access_refuse(access, closed);
+    }
 }
 
 static bool same_verdict(char *what, const struct dom_decided *said,
@@ -233,9 +250,7 @@ static bool same_fields(char *what, const struct dom_policy *policy,
 static bool same(char *what, const struct dom_policy *policy, const struct dom_decided *said,
                  struct dom_access *access)
 {
-    if (is_limit(said, access)) {
-        dom_access_refuse(access, DOM_LIMIT_REACHED);
-    }
+    take_beside(said, access);
     return same_verdict(what, said, access) && same_rules(what, policy, said, access) &&
            same_basis(what, policy, said, access) && same_fields(what, policy, said, access);
 }

@@ -31,7 +31,9 @@ struct dom_redecision {
 
 /* Decides `entry` (one entry's bytes) again under the policy that decided it, and compares effect,
  * reason, crossing, rules, basis and what became of each field. A denial because a limit was used
- * up is the same when the policy permits under a limit: the count is not in the entry.
+ * up is the same when the policy permits under a limit (the count is not in the entry), and one
+ * because of a freeze or a stale timestamp when the request crosses a border: whether it was frozen
+ * then is in the log's rollout entries, not in the policy.
  * `request` and `decision` are valid for SAME and DIFFERS. */
 void dom_redecide(struct dom_redecision *out, const struct dom_policy *policy,
                   struct dom_slice entry);

@@ -223,6 +223,30 @@ static void used_up_limit_needs_a_limit(void **state)
     dom_buffer_cleanup(&entry);
 }
 
+/* A freeze closes what crosses, and then no rule is named and nothing given. */
+static void freeze_is_beside_the_policy(void **state)
+{
+    struct core *core = *state;
+    struct dom_snapshot *frozen = dom_snapshot_with(core->snapshot, NULL, true, INT64_MAX);
+    struct dom_snapshot *stale = dom_snapshot_with(core->snapshot, NULL, false, NOW);
+    struct dom_snapshot *open = core->snapshot;
+    struct dom_snapshot *views[] = {frozen, stale};
+
+    for (size_t i = 0; i < DOM_ARRAY_LEN(views); i++) {
+        struct dom_buffer entry;
+        core->snapshot = views[i];
+        make_entry(core, &entry, NULL);
+        core->snapshot = open;
+        assert_non_null(strstr(dom_buffer_cstr(&entry), i == 0 ? "POLICY_FROZEN" : "POLICY_EXPIRED"));
+        assert_int_equal(again(core, &entry).outcome, DOM_REDECIDE_SAME);
+        replace(&entry, "\"h\":\"drop\",\"n\":\"title\"", "\"h\":\"clear\",\"n\":\"title\"");
+        assert_int_equal(again(core, &entry).outcome, DOM_REDECIDE_DIFFERS);
+        dom_buffer_cleanup(&entry);
+    }
+    dom_snapshot_unref(frozen);
+    dom_snapshot_unref(stale);
+}
+
 /* The same request under another law. */
 static void request_of_an_entry_can_be_asked_of_another_policy(void **state)
 {
@@ -269,6 +293,7 @@ int main(void)
         cmocka_unit_test(entry_of_another_policy_names_that_policy),
         cmocka_unit_test(service_is_found_in_a_proven_name),
         cmocka_unit_test(used_up_limit_needs_a_limit),
+        cmocka_unit_test(freeze_is_beside_the_policy),
         cmocka_unit_test(untouched_entry_is_the_same),
         cmocka_unit_test(request_of_an_entry_can_be_asked_of_another_policy),
         cmocka_unit_test(texts_are_compared_by_what_they_say),
