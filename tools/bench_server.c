@@ -34,7 +34,9 @@ static enum dom_code write_config(struct dom_bench_server *server, const char *p
     dom_buffer_printf(&text,
                       "listen = \"127.0.0.1:0\";\n%s\n"
                       "metrics = \"127.0.0.1:0\";\ndata = \"%s/data\";\npolicy = \"%s\";\n"
-                      "log = \"warn\";\nbench_echo = true;\n",
+                      "log = \"warn\";\nbench_echo = true;\n"
+                      /* A load that fills the queue is to be measured, not refused. */
+                      "audit = { wait_ms = 10000; };\n",
                       identity, server->folder, absolute);
     free(absolute);
     (void)snprintf(path, path_size, "%s/domicile.cfg", server->folder);

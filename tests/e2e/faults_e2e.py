@@ -737,6 +737,48 @@ def _(env):
         equal(env.stop(world.router), 0, "exit code")
 
 
+@suite.check("kill -9 under load with two required copies: what was acknowledged is in the log and in both")
+def _(env):
+    folders = {sink: env.folder("kill-" + sink) for sink in ("vault", "archive")}
+    policy, keys = with_copies(env, "kill", ALL, folders)
+    with audit_keys(keys + " wait_ms = 10000;"):
+        world = World(env, "kill", policy=policy)
+    given = 0
+    for round in range(6):
+        stop, lock = threading.Event(), threading.Lock()
+
+        def load():
+            caller = rpc.Client(env.api, world.router.address, "moderation", "us-east-1")
+            with contextlib.suppress(rpc.Failure):
+                while not stop.is_set():
+                    got = caller.get("live_room", "r", purpose="moderation", home="SE",
+                                     fields=["title"])
+                    with lock:
+                        world.receipts.append((got.receipt.index, bytes(got.receipt.leaf_hash)))
+            caller.close()
+
+        threads = [threading.Thread(target=load) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        stop.wait(0.1 + 0.07 * round)  # any moment is as good
+        world.router.process.kill()
+        world.router.process.wait()
+        stop.set()
+        for thread in threads:
+            thread.join()
+        env.leave(world.router)
+        true(len(world.receipts) > given, "round %d acknowledged nothing" % round)
+        given = len(world.receipts)
+        world.router.start()
+        world.connect()
+        world.cross()
+        world.nothing_lost()
+        for folder in folders.values():
+            check_copy(env, folder, world)
+    print("# %d crossings acknowledged in 6 lives" % given)
+    equal(env.stop(world.router), 0, "exit code")
+
+
 @suite.check("a copy's files are deleted: made again from the log; its folder is not mounted: closed")
 def _(env):
     folders = {"vault": env.folder("gone-vault")}

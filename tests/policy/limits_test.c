@@ -84,6 +84,11 @@ static void counts_are_bounded(void **unused)
                  "P0105");
     expect_limit("bases = {", "bases = { ", "z# = { mechanism = \"m\"; from = \"2026-01-01\"; };",
                  " ", " ", DOM_BASES_MAX - 1, "P0105");
+    expect_limit("rules = (", "log_copies = ( ",
+                 "{ id = \"z#\"; regions = \"EEA\"; sinks = \"v\"; }", ", ", " ); rules = (",
+                 DOM_SINK_CLAUSES_MAX, "P0105");
+    expect_limit("rules = (", "log_copies = ( { id = \"z\"; regions = \"EEA\"; sinks = ( ", "\"v#\"",
+                 ", ", " ); } ); rules = (", DOM_SINKS_MAX, "P0105");
     expect_limit("rules = (", "rules = ( ", "{ id = \"z#\"; effect = \"forbid\"; to = \"GB\"; }",
                  ", ", ", ", DOM_RULES_MAX - 2, "P0105");
     expect_limit("placement = (", "placement = ( ",
