@@ -23,7 +23,9 @@ static bool take_entry(void *context, uint64_t index, struct dom_slice entry)
 {
     struct dom_sink *sink = context;
 
-    (void)index;
+    if (index != dom_sinkdir_next(sink->copy) + sink->run_count) {
+        return false; /* pruned: see follow */
+    }
     DOM_ASSERT(dom_bundle_append(&sink->run, entry, NULL) == DOM_OK);
     sink->run_count++;
     return sink->run.len < BATCH_BYTES_MAX;
@@ -119,6 +121,12 @@ static enum dom_code follow(struct dom_sink *sink, bool *morep, struct dom_error
     sink->run_count = 0;
     enum dom_code rc =
         dom_audit_log_entries(log, next, DOM_SINK_BATCH_MAX, take_entry, sink, err);
+    if (rc == DOM_OK && sink->run_count == 0) {
+        rc = DOM_FAIL(err, DOM_CORRUPT,
+                      "entry %llu of the log was pruned before it was copied: a copy that begins "
+                      "later could not be checked",
+                      (unsigned long long)next);
+    }
     if (rc == DOM_OK) {
         rc = dom_sinkdir_append(sink->copy, dom_buffer_slice(&sink->run), sink->run_count, err);
     }
