@@ -182,6 +182,8 @@ void dom_store_stop_keeper(struct dom_store *store)
     }
     dom_fsck_stop(store->fsck);
     store->fsck = NULL;
+    dom_mirror_stop(store->mirror);
+    store->mirror = NULL;
     dom_outside_stop(store->outside);
     store->outside = NULL;
     store->purger_started = false;

@@ -204,6 +204,9 @@ enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_op
         rc = dom_fsck_start(&store->fsck, store, err);
     }
     if (rc == DOM_OK) {
+        rc = dom_mirror_start(&store->mirror, store, err);
+    }
+    if (rc == DOM_OK) {
         rc = dom_store_start_watch(store, err);
     }
     if (rc == DOM_OK) {

@@ -117,6 +117,8 @@ struct dom_store_options {
                                     * from a thread of their own; NULL: none */
     const char *witness_ca;        /* whom to believe over HTTPS (PEM); NULL: the system's */
     uint64_t witness_timeout_ms;   /* of one question; 0: 2,000 */
+    uint64_t mirror_ms;            /* how often each log's entries about bytes that went to another
+                                    * region are mirrored in that region's log; 0: never */
     uint64_t fsck_interval_ms;     /* each region's log and database are read whole and checked,
                                     * then again after this; 0: never */
     uint64_t fsck_rate;            /* bytes per second that this may read; 0: 4 MiB */

@@ -52,6 +52,7 @@ struct dom_store {
     pthread_t watch;
     pthread_t look;
 
+    struct dom_mirror *mirror; /* NULL: none is wanted */
     struct dom_fsck *fsck; /* NULL: none is wanted */
     struct dom_fsck_state fsck_states[DOM_REGIONS_MAX];
 
@@ -88,6 +89,11 @@ enum dom_code dom_fsck_start(struct dom_fsck **fsckp, struct dom_store *store,
 void dom_fsck_stop(struct dom_fsck *fsck);
 /* prune.c: does what is due; returns when it is due next. The purger's thread. */
 uint64_t dom_store_prune(struct dom_store *store);
+/* mirror.c: nothing, and NULL, without options.mirror_ms. Errors: RESOURCE. */
+enum dom_code dom_mirror_start(struct dom_mirror **mirrorp, struct dom_store *store,
+                               struct dom_error *err) DOM_MUST_USE;
+/* The store must be stopping, its regions not yet. */
+void dom_mirror_stop(struct dom_mirror *mirror);
 /* cosign.c */
 void dom_store_cosign(void *store, struct dom_region *region, struct dom_buffer *lines);
 

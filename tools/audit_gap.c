@@ -2,9 +2,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "store/audit/gap.h"
+#include "store/audit/mirror.h"
 #include "store/audit/tiledir.h"
 #include "tools/audit_internal.h"
 #include "tools/command.h"
@@ -125,7 +127,8 @@ static uint64_t print_all(const struct dom_audit_args *args, const struct gap_lo
         }
     }
     if (args->json) {
-        (void)printf("],\"logs\":%zu,\"max_gap_ms\":%" PRId64 ",\"num_gaps\":%" PRIu64 "}\n",
+        (void)printf("],\"logs\":%zu,\"max_gap_ms\":%" PRId64 ",\"num_gaps\":%" PRIu64
+                     ",\"mirrors\":[",
                      args->num_logs, args->max_gap_ms, num);
     } else if (num == 0) {
         (void)printf("OK no silence over %" PRId64 " ms in %zu log%s\n", args->max_gap_ms,
@@ -134,8 +137,83 @@ static uint64_t print_all(const struct dom_audit_args *args, const struct gap_lo
     return num;
 }
 
+/* ---- mirrors -------------------------------------------------------------------------------- */
+
+/* The region that a log is of: what stands behind the last slash of its origin. */
+static struct dom_slice region_of(const struct gap_log *log)
+{
+    struct dom_slice origin = log->checkpoint.origin;
+    const uint8_t *slash = memrchr(origin.data, '/', origin.len);
+    size_t skip = slash == NULL ? 0 : (size_t)(slash + 1 - origin.data);
+
+    return dom_slice_of(origin.data + skip, origin.len - skip);
+}
+
+static void print_mirror(const struct dom_audit_args *args, const struct gap_log *to,
+                         const struct dom_mirror_check *c, bool first)
+{
+    const struct dom_slice from = c->source_origin;
+    const struct dom_slice in = to->checkpoint.origin;
+
+    (void)printf(args->json ? "%s{\"differing\":%" PRIu64 ",\"entries\":%" PRIu64
+                              ",\"in\":\"%.*s\",\"mirrors\":%" PRIu64 ",\"missing\":%" PRIu64
+                              ",\"of\":\"%.*s\",\"pending\":%" PRIu64 "}"
+                            : "%sMIRRORS differing=%" PRIu64 " entries=%" PRIu64
+                              " in=%.*s mirrors=%" PRIu64 " missing=%" PRIu64
+                              " of=%.*s pending=%" PRIu64 "\n",
+                 first || !args->json ? "" : ",", c->num_differing, c->num_entries, (int)in.len,
+                 (const char *)in.data, c->num_mirrors, c->num_missing, (int)from.len,
+                 (const char *)from.data, c->num_pending);
+    if (args->json) {
+        return;
+    }
+    if (c->num_missing > 0) {
+        (void)printf("first missing: index %" PRIu64 " of %.*s\n", c->first_missing, (int)from.len,
+                     (const char *)from.data);
+    }
+    if (c->num_differing > 0) {
+        (void)printf("first differing: index %" PRIu64 " of %.*s\n", c->first_differing,
+                     (int)in.len, (const char *)in.data);
+    }
+}
+
+/* Compares what each log says went to another's region with what that one mirrors. Counts what is
+ * wrong. */
+static enum dom_code check_mirrors(const struct dom_audit_args *args, const struct gap_log *logs,
+                                   uint64_t *num_wrong, struct dom_error *err)
+{
+    bool first = true;
+
+    *num_wrong = 0;
+    for (size_t from = 0; from < args->num_logs; from++) {
+        for (size_t to = 0; to < args->num_logs; to++) {
+            struct dom_log_walk source = {.tiledir = &logs[from].tiledir};
+            struct dom_log_walk mirror = {.tiledir = &logs[to].tiledir};
+            struct dom_mirror_check check = {.source = &source,
+                                             .source_origin = logs[from].checkpoint.origin,
+                                             .mirror = &mirror,
+                                             .region = region_of(&logs[to]),
+                                             .grace_ms = args->skew_ms};
+            if (dom_slice_eq(region_of(&logs[from]), region_of(&logs[to]))) {
+                continue;
+            }
+            enum dom_code rc = dom_mirror_compare(&check, err);
+            if (rc != DOM_OK) {
+                return rc;
+            }
+            if (check.num_entries + check.num_mirrors > 0) {
+                print_mirror(args, &logs[to], &check, first);
+                first = false;
+            }
+            *num_wrong += check.num_missing + check.num_differing;
+        }
+    }
+    return DOM_OK;
+}
+
 int dom_audit_gap(struct dom_audit_args *args)
 {
+    uint64_t num_wrong = 0;
     struct gap_log *logs = calloc(args->num_logs, sizeof(*logs));
     struct dom_error err = {0};
     int status = DOM_EXIT_OK;
@@ -154,8 +232,15 @@ int dom_audit_gap(struct dom_audit_args *args)
     }
     if (rc != DOM_OK) {
         status = dom_audit_complain(args, &err);
-    } else if (print_all(args, logs) > 0) {
-        status = DOM_EXIT_FAILED;
+    } else {
+        uint64_t num_gaps = print_all(args, logs);
+        rc = check_mirrors(args, logs, &num_wrong, &err);
+        if (args->json) {
+            (void)printf("]}\n");
+        }
+        status = rc != DOM_OK                  ? dom_audit_complain(args, &err)
+                 : num_gaps + num_wrong > 0 ? DOM_EXIT_FAILED
+                                            : DOM_EXIT_OK;
     }
     for (size_t i = 0; logs != NULL && i < args->num_logs; i++) {
         dom_tiledir_cleanup(&logs[i].tiledir);

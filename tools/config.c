@@ -27,6 +27,7 @@ struct key {
 #define KEYS_MAX 64U /* with the end of the table */
 #define FSCK_INTERVAL_MS  86400000U
 #define PRUNE_INTERVAL_MS 3600000U
+#define MIRROR_MS         1000U
 #define WITNESS_REGIONS 2U /* other regions that cosign each log, when not set */
 #define CONNECTION_AGE_MS 3600000U /* over mTLS, when not set */
 
@@ -64,6 +65,7 @@ static void list_keys(struct key keys[KEYS_MAX], struct dom_config *c, struct co
         {"store.place_per_s", KEY_COUNT, &r->place_per_s, 1, 1000000, 1, NULL},
         {"store.purge_ms", KEY_COUNT, &r->purge_ms, 100, 3600000, 1, NULL},
         {"audit.prune_interval_s", KEY_COUNT, &r->prune_interval_ms, 0, 31536000, 1000, NULL},
+        {"audit.mirror_ms", KEY_COUNT, &r->mirror_ms, 0, 3600000, 1, NULL},
         {"audit.fsck_interval_s", KEY_COUNT, &r->fsck_interval_ms, 0, 31536000, 1000, NULL},
         {"audit.fsck_kib_per_s", KEY_COUNT, &r->fsck_rate, 16, 16777216, 1024, NULL},
         {"witness.regions", KEY_COUNT, &counts->witness_regions, 0, DOM_WITNESS_REGIONS_MAX, 1,
@@ -548,6 +550,7 @@ enum dom_code dom_config_load(struct dom_config *config, const char *path, struc
     (void)gethostname(config->instance, sizeof(config->instance) - 1);
     config->router.fsck_interval_ms = FSCK_INTERVAL_MS;
     config->router.prune_interval_ms = PRUNE_INTERVAL_MS;
+    config->router.mirror_ms = MIRROR_MS;
     list_keys(keys, config, &counts);
     enum dom_code rc = take_file(keys, path, err);
     if (rc == DOM_OK) {

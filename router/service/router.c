@@ -170,6 +170,7 @@ static enum dom_code open_store(struct dom_router *router, struct dom_error *err
         .purge_ms = options->purge_ms,
         .prune_interval_ms = options->prune_interval_ms,
         .log_keep_ms = log_keep_ms,
+        .mirror_ms = options->mirror_ms,
         .fsck_interval_ms = options->fsck_interval_ms,
         .fsck_rate = options->fsck_rate,
         .fsck_state = fsck_state,

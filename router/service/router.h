@@ -51,6 +51,7 @@ struct dom_router_options {
     uint64_t block_cache_bytes;
     uint64_t write_buffer_bytes;
     uint64_t prune_interval_ms;   /* as in struct dom_store_options; 0: never */
+    uint64_t mirror_ms;           /* as in struct dom_store_options; 0: never */
     uint64_t fsck_interval_ms;    /* as in struct dom_store_options, with the next; 0: never */
     uint64_t fsck_rate;
     unsigned witness_regions;     /* as in struct dom_store_options, with the next three */

@@ -66,7 +66,10 @@
       "record, fields, transfer; detail.action is copy or move")                             \
     X(HOLD, "hold", DOM_AUDIT_NEED_DETAIL,                                                 \
       "a legal hold on the log was placed or released: detail.action, detail.hold, "       \
-      "detail.first, detail.end, detail.subject, detail.until, detail.operator")
+      "detail.first, detail.end, detail.subject, detail.until, detail.operator")            \
+    X(MIRROR, "mirror", DOM_AUDIT_NEED_DETAIL,                                             \
+      "what another region's log says went to this region: detail.origin, detail.first, "  \
+      "detail.end, detail.count, detail.digest")
 
 #define DOM_AUDIT_NEED_ACTOR   1U
 #define DOM_AUDIT_NEED_POLICY  2U
@@ -78,7 +81,7 @@ enum dom_audit_type {
     DOM_AUDIT_TYPES(X)
 #undef X
 };
-#define DOM_AUDIT_TYPE_COUNT 12
+#define DOM_AUDIT_TYPE_COUNT 13
 
 /* Static strings. */
 const char *dom_audit_type_name(enum dom_audit_type type);

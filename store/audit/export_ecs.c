@@ -37,6 +37,7 @@ static struct ecs_kind kind_of(const struct dom_audit_event *e)
         case DOM_AUDIT_PLACEMENT:
             return (struct ecs_kind){{"database", NULL}, {"change", NULL}};
         case DOM_AUDIT_SINK:
+        case DOM_AUDIT_MIRROR:
             return (struct ecs_kind){{"host", NULL}, {"info", NULL}};
         case DOM_AUDIT_GENESIS:
             return (struct ecs_kind){{"host", NULL}, {"start", NULL}};

@@ -96,6 +96,9 @@ static struct ocsf_kind kind_of(const struct dom_audit_event *e)
             return kind;
         case DOM_AUDIT_EXPORT:
             return (struct ocsf_kind){OCSF_EVENT_LOG, 3, "Event Log Activity", "Export"};
+        case DOM_AUDIT_MIRROR:
+            return (struct ocsf_kind){OCSF_EVENT_LOG, ACTIVITY_OTHER, "Event Log Activity",
+                                      "Other"};
         case DOM_AUDIT_GENESIS:
             return (struct ocsf_kind){OCSF_EVENT_LOG, 6, "Event Log Activity", "Start"};
         case DOM_AUDIT_HOLD: /* of the log: Other */
