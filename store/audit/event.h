@@ -42,9 +42,9 @@
       "an operation that was refused: as access, decision deny with its reason; "          \
       "detail.identity when the caller's certificate names nobody")                        \
     X(POLICY, "policy", DOM_AUDIT_NEED_POLICY,                                             \
-      "a policy came into force: policy; detail.operator, detail.operator_first")           \
+      "a policy came into force: policy; detail.operator, detail.action, detail.signers")   \
     X(ROLLOUT, "rollout", DOM_AUDIT_NEED_POLICY | DOM_AUDIT_NEED_DETAIL,                   \
-      "a candidate policy changed its stage: policy; detail.stage, detail.percent")        \
+      "a candidate policy changed its stage: policy; detail.action, .stage, .reason")      \
     X(KEY, "key", DOM_AUDIT_NEED_DETAIL,                                                   \
       "a key was made, rotated or retired: detail.action, detail.key, detail.id")          \
     X(EXPORT, "export", DOM_AUDIT_NEED_ACTOR | DOM_AUDIT_NEED_DETAIL,                      \
