@@ -19,7 +19,7 @@ rollout = { stages = ( { mode = "shadow"; hold = "PT%dS"; },
 """
 
 
-def policy_text(version, hold=2, min_requests=8, ratio="0.3", changes=(), name="small"):
+def policy_text(version, hold=2, min_requests=24, ratio="0.3", changes=(), name="small"):
     """The small policy with a roll-out of short holds, and (old, new) changes to it."""
     text = SMALL + ROLLOUT % (hold, hold, hold, ratio, min_requests)
     text = text.replace("version = 1L", "version = %dL" % version)
