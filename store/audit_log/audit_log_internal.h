@@ -74,6 +74,9 @@ struct dom_audit_log {
     _Atomic uint64_t num_asked[DOM_AUDIT_LOG_REFUSED + 1];
 };
 
+/* prune.c: writes the statement of what is pruned again, for a folder that was lost with it. As
+ * dom_audit_log_prune_now. */
+enum dom_code dom_audit_log_restate(struct dom_audit_log *log, struct dom_error *err) DOM_MUST_USE;
 /* prune.c: does what dom_audit_log_prune wants. The caller is inside dom_db_enter; the integrating
  * thread. */
 enum dom_code dom_audit_log_prune_now(struct dom_audit_log *log,

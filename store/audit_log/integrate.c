@@ -220,6 +220,7 @@ static enum dom_code publish(struct dom_audit_log *log, struct dom_error *err)
     enum dom_code rc = dom_tiledir_publish(&what, NULL, err);
     if (rc == DOM_OK && what.old_size == 0) {
         rc = dom_tiledir_write_vkey(log->dir, dom_slice_str(log->vkey), err);
+        rc = rc == DOM_OK ? dom_audit_log_restate(log, err) : rc;
     }
     if (rc == DOM_OK) {
         log->published_size = log->head.size;

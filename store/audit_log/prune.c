@@ -113,6 +113,37 @@ static enum dom_code remove_entries(struct dom_audit_log *log, uint64_t first,
     return rc;
 }
 
+struct said {
+    uint64_t first;
+    uint64_t entry; /* UINT64_MAX: not found */
+};
+
+static bool look_for(void *context, uint64_t index, struct dom_slice entry)
+{
+    struct said *said = context;
+
+    if (dom_pruned_entry_says(entry, said->first)) {
+        said->entry = index;
+    }
+    return said->entry == UINT64_MAX;
+}
+
+enum dom_code dom_audit_log_restate(struct dom_audit_log *log, struct dom_error *err)
+{
+    struct said said = {.first = log->first, .entry = UINT64_MAX};
+
+    if (said.first == 0) {
+        return DOM_OK;
+    }
+    enum dom_code rc =
+        dom_audit_log_walk(log, said.first, log->head.size, look_for, &said, err);
+    if (rc == DOM_OK && said.entry != UINT64_MAX) {
+        struct dom_pruned pruned = {.first = said.first, .entry = said.entry};
+        rc = write_statement(log, &pruned, err);
+    }
+    return rc;
+}
+
 enum dom_code dom_audit_log_prune_now(struct dom_audit_log *log, struct dom_error *err)
 {
     DOM_ASSERT(pthread_mutex_lock(&log->note_lock) == 0);

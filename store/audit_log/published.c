@@ -27,6 +27,9 @@ static bool complete(const struct dom_audit_log *log, uint64_t size)
 {
     uint64_t last = (size - 1) / DOM_TILE_WIDTH;
 
+    if (atomic_load(&log->first) > 0 && !there(log, "pruned")) {
+        return false;
+    }
     return there(log, "checkpoint") && there(log, "vkey") && tile_there(log, size, 0, 0) &&
            tile_there(log, size, 0, last) &&
            tile_there(log, size, DOM_TILE_ENTRIES, atomic_load(&log->first) / DOM_TILE_WIDTH) &&
