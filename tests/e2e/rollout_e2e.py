@@ -763,5 +763,31 @@ def _(env):
     equal(ended, ["UNAVAILABLE"], "how the watch ended")
 
 
+@suite.check("64 may watch, and the next is told to come later")
+def _(env):
+    world = env.world
+    streams = []
+    for _ in range(64):
+        streams.append(world.admin.stream(POLICY_SERVICE + "WatchRollout", timeout=60))
+        next(streams[-1])
+    one_more = world.admin.stream(POLICY_SERVICE + "WatchRollout", timeout=60)
+    refused(lambda: next(one_more), "RESOURCE_EXHAUSTED")
+    streams.pop().close()
+    again = []
+
+    def let_in():
+        stream = world.admin.stream(POLICY_SERVICE + "WatchRollout", timeout=60)
+        try:
+            next(stream)
+        except rpc.Failure:
+            return False
+        again.append(stream)
+        return True
+
+    wait_until(let_in, 10, "a place for another watcher")
+    for stream in streams + again:
+        stream.close()
+
+
 if __name__ == "__main__":
     suite.main(prepare)

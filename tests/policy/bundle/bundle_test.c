@@ -144,8 +144,11 @@ static void pack(const struct world *w, const struct dom_bundle *bundle, const i
 
 static struct dom_bundle_expect expect_of(const struct world *w)
 {
-    return (struct dom_bundle_expect){
-        .root = &w->root, .now_ms = NOW, .highest = 4, .enforced = w->enforced, .known = w->enforced};
+    return (struct dom_bundle_expect){.root = &w->root,
+                                      .now_ms = NOW,
+                                      .highest = 4,
+                                      .enforced = w->enforced,
+                                      .known = w->enforced};
 }
 
 static enum dom_bundle_fault open_with(const struct dom_bundle_expect *expect,
@@ -153,8 +156,7 @@ static enum dom_bundle_fault open_with(const struct dom_bundle_expect *expect,
 {
     struct dom_bundle bundle;
     struct dom_error err = {0};
-    enum dom_bundle_fault fault =
-        dom_bundle_open(&bundle, dom_buffer_slice(bytes), expect, &err);
+    enum dom_bundle_fault fault = dom_bundle_open(&bundle, dom_buffer_slice(bytes), expect, &err);
 
     if (fault != DOM_BUNDLE_NONE) {
         /* The stable name leads the message. */
@@ -370,6 +372,102 @@ static void limits_hold(void **state)
     dom_buffer_cleanup(&bytes);
 }
 
+/* A signed text that is not what dom_bundle_text would write. */
+static enum dom_bundle_fault open_text(const struct world *w, const struct dom_buffer *text,
+                                       const struct dom_bundle *bundle)
+{
+    const struct dom_note_signer *signers[] = {&w->signers[ALICE], &w->signers[BOB]};
+    struct dom_bundle_expect expect = expect_of(w);
+    struct dom_buffer note = {0};
+    struct dom_buffer bytes = {0};
+
+    append_note(&note, dom_buffer_slice(text), signers, 2);
+    dom_bundle_pack(&bytes, dom_buffer_slice(&note), bundle->files, bundle->num_files);
+    enum dom_bundle_fault fault = open_with(&expect, &bytes);
+    dom_buffer_cleanup(&note);
+    dom_buffer_cleanup(&bytes);
+    return fault;
+}
+
+static void a_bundle_has_at_most_sixteen_files(void **state)
+{
+    const struct world *w = *state;
+    struct dom_bundle bundle = next_bundle(w);
+    char names[DOM_BUNDLE_FILES_MAX][16];
+    struct dom_buffer text = {0};
+
+    for (bundle.num_files = 1; bundle.num_files < DOM_BUNDLE_FILES_MAX; bundle.num_files++) {
+        (void)snprintf(names[bundle.num_files], sizeof(names[0]), "f%zu.cfg", bundle.num_files);
+        bundle.files[bundle.num_files] = file_of(names[bundle.num_files], "x");
+    }
+    assert_int_equal(dom_bundle_text(&bundle, &text, NULL), DOM_OK);
+    assert_int_equal(open_text(w, &text, &bundle), DOM_BUNDLE_NONE);
+    dom_buffer_printf(&text, "file more.cfg 1 %064d\n", 7);
+    assert_int_equal(open_text(w, &text, &bundle), DOM_BUNDLE_FORMAT);
+    dom_buffer_cleanup(&text);
+}
+
+static void a_note_has_at_most_64_kib(void **state)
+{
+    const struct world *w = *state;
+    struct dom_bundle bundle = next_bundle(w);
+    struct dom_buffer text = {0};
+
+    assert_int_equal(dom_bundle_text(&bundle, &text, NULL), DOM_OK);
+    while (text.len < DOM_BUNDLE_NOTE_BYTES_MAX) {
+        dom_buffer_append_str(&text, "more\n");
+    }
+    assert_int_equal(open_text(w, &text, &bundle), DOM_BUNDLE_TOO_LARGE);
+    text.len = DOM_BUNDLE_NOTE_BYTES_MAX / 2;
+    while (text.data[text.len - 1] != '\n') {
+        text.len--;
+    }
+    assert_int_equal(open_text(w, &text, &bundle),
+                     DOM_BUNDLE_FORMAT); /* looked at, and no bundle */
+    dom_buffer_cleanup(&text);
+}
+
+static void a_root_has_at_most_32_keys(void **state)
+{
+    struct world *w = *state;
+    struct dom_root root = {.version = 1, .expires_ms = NOW + DAY};
+    struct dom_note_signer signers[DOM_ROOT_KEYS_MAX];
+    const struct dom_note_signer *by = &w->signers[CAROL];
+    struct dom_buffer text = {0};
+    struct dom_buffer bytes = {0};
+    struct dom_root back;
+
+    (void)snprintf(root.name, sizeof(root.name), "base");
+    add_key(&root, DOM_ROLE_ROOT, by);
+    for (unsigned i = 0; i < DOM_ROOT_KEYS_MAX; i++) {
+        uint8_t seed[32] = {(uint8_t)(i + 100)};
+        assert_int_equal(dom_note_signer_init(&signers[i], DOM_SLICE_LIT("one-of-many"),
+                                              DOM_KEY_ED25519, seed, NULL),
+                         DOM_OK);
+        if (i + 1 < DOM_ROOT_KEYS_MAX) {
+            add_key(&root, DOM_ROLE_POLICY, &signers[i]);
+        }
+    }
+    root.thresholds[DOM_ROLE_ROOT] = 1;
+    root.thresholds[DOM_ROLE_POLICY] = DOM_ROOT_KEYS_MAX - 1;
+    assert_int_equal(dom_root_text(&root, &text, NULL), DOM_OK);
+    append_note(&bytes, dom_buffer_slice(&text), &by, 1);
+    assert_int_equal(dom_root_parse(&back, dom_buffer_slice(&bytes), NULL), DOM_OK);
+    dom_root_cleanup(&back);
+    dom_buffer_append_str(&text, "key policy ");
+    dom_note_key_format(&signers[DOM_ROOT_KEYS_MAX - 1].key, &text);
+    dom_buffer_append_char(&text, '\n');
+    dom_buffer_clear(&bytes);
+    append_note(&bytes, dom_buffer_slice(&text), &by, 1);
+    assert_int_equal(dom_root_parse(&back, dom_buffer_slice(&bytes), NULL), DOM_PARSE);
+    dom_root_cleanup(&back);
+    for (unsigned i = 0; i < DOM_ROOT_KEYS_MAX; i++) {
+        dom_note_signer_cleanup(&signers[i]);
+    }
+    dom_buffer_cleanup(&text);
+    dom_buffer_cleanup(&bytes);
+}
+
 static void every_changed_byte_is_noticed(void **state)
 {
     const struct world *w = *state;
@@ -383,8 +481,7 @@ static void every_changed_byte_is_noticed(void **state)
         for (int bit = 0; bit < 8; bit++) {
             bytes.data[i] ^= (uint8_t)(1U << bit);
             struct dom_bundle out;
-            if (dom_bundle_open(&out, dom_buffer_slice(&bytes), &expect, NULL) ==
-                DOM_BUNDLE_NONE) {
+            if (dom_bundle_open(&out, dom_buffer_slice(&bytes), &expect, NULL) == DOM_BUNDLE_NONE) {
                 fail_msg("byte %zu bit %d is not looked at", i, bit);
             }
             bytes.data[i] ^= (uint8_t)(1U << bit);
@@ -443,7 +540,8 @@ static void an_expired_root_takes_nothing(void **state)
     dom_buffer_cleanup(&bytes);
 }
 
-/* ---- timestamps and orders -------------------------------------------------------------------- */
+/* ---- timestamps and orders --------------------------------------------------------------------
+ */
 
 static enum dom_bundle_fault try_timestamp(const struct world *w, int signer, int64_t time_ms,
                                            int64_t expires_ms, const char *name)
@@ -472,8 +570,7 @@ static void timestamps_are_fresh_and_by_their_own_key(void **state)
 
     assert_int_equal(try_timestamp(w, CLOCK, NOW, NOW + DAY, "base"), DOM_BUNDLE_NONE);
     assert_int_equal(try_timestamp(w, ALICE, NOW, NOW + DAY, "base"), DOM_BUNDLE_TIMESTAMP_BAD);
-    assert_int_equal(try_timestamp(w, CLOCK, NOW - DAY, NOW, "base"),
-                     DOM_BUNDLE_TIMESTAMP_EXPIRED);
+    assert_int_equal(try_timestamp(w, CLOCK, NOW - DAY, NOW, "base"), DOM_BUNDLE_TIMESTAMP_EXPIRED);
     assert_int_equal(try_timestamp(w, CLOCK, NOW + DAY, NOW + 2 * DAY, "base"),
                      DOM_BUNDLE_TIMESTAMP_EXPIRED);
     assert_int_equal(try_timestamp(w, CLOCK, NOW, NOW + DAY, "other"), DOM_BUNDLE_NAME);
@@ -545,12 +642,13 @@ static void a_plan_says_which_way_it_goes(void **state)
     struct dom_plan other;
     (void)state;
 
-    plan_of("purposes = (\"moderation\");\n    services", "purposes = (\"moderation\", \"serve\");\n    services",
-            &plan);
+    plan_of("purposes = (\"moderation\");\n    services",
+            "purposes = (\"moderation\", \"serve\");\n    services", &plan);
     assert_true(plan.loosens);
     assert_false(plan.tightens);
     plan_of("id = \"forbid-1\"; effect = \"forbid\"; classes = (\"location\")",
-            "id = \"forbid-1\"; effect = \"forbid\"; classes = (\"location\", \"identifier\")", &other);
+            "id = \"forbid-1\"; effect = \"forbid\"; classes = (\"location\", \"identifier\")",
+            &other);
     assert_false(other.loosens);
     assert_true(other.tightens);
     assert_memory_not_equal(plan.sha256, other.sha256, 32);
@@ -596,6 +694,9 @@ int main(void)
         cmocka_unit_test(dates_and_names_are_checked),
         cmocka_unit_test(files_are_those_that_were_signed),
         cmocka_unit_test(limits_hold),
+        cmocka_unit_test(a_bundle_has_at_most_sixteen_files),
+        cmocka_unit_test(a_note_has_at_most_64_kib),
+        cmocka_unit_test(a_root_has_at_most_32_keys),
         cmocka_unit_test(every_changed_byte_is_noticed),
         cmocka_unit_test(a_root_follows_a_root_by_its_keys),
         cmocka_unit_test(an_expired_root_takes_nothing),
