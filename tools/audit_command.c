@@ -40,6 +40,8 @@ static const char s_help[] =
     "        [--from TIME] [--to TIME] [--first N] [--end N] [-n N] [--no-index]\n"
     "    domicile audit hash KIND/ID --keys FILE\n"
     "    domicile audit index --log DIR\n"
+    "    domicile audit rotate-subject --keys FILE\n"
+    "    domicile audit destroy-subject --keys FILE --epoch N\n"
     "\n"
     "DESCRIPTION\n"
     "    DIR is a region's published log, <data>/<region>/audit, or a copy of it. Nothing but\n"
@@ -70,13 +72,15 @@ static const char s_help[] =
     "                 says may matter: --no-index reads all, verify --index checks the index.\n"
     "    hash         prints the name that a region's log has for a record or a person.\n"
     "    index        makes DIR/index, or what of it is missing or of another version; the router\n"
-    "                 does so by itself.\n"
-    "    watch        is a witness (C2SP tlog-witness): serves POST /add-checkpoint and cosigns\n"
-    "                 what continues the last checkpoint that it cosigned of a log.\n"
-    "    witness-key  makes the key of a witness and prints its public half.\n";
+    "                 does so by itself.\n";
 
 /* In two pieces: C promises no longer ones. */
 static const char s_help_options[] =
+    "    watch        is a witness (C2SP tlog-witness): serves POST /add-checkpoint and cosigns\n"
+    "                 what continues the last checkpoint that it cosigned of a log.\n"
+    "    witness-key  makes the key of a witness and prints its public half.\n"
+    "    rotate-subject   adds an epoch to the key by which the log names persons and records.\n"
+    "    destroy-subject  destroys an older epoch: who its hashes name can never be told again.\n"
     "\n"
     "OPTIONS\n"
     "    --log DIR        the published log.\n"
@@ -106,6 +110,7 @@ static const char s_help_options[] =
     "    --format F       export: jsonl, csv, ocsf, ecs, cef, cloudevents. report: md, html, csv.\n"
     "                     Others: text or json.\n"
     "    -n N             how many entries; tail: 10, query: all.\n"
+    "    --epoch N        destroy-subject: which.\n"
     "    --rate BYTES     fsck, verify: bytes per second to read at most.\n"
     "    --listen A:P     watch: where; 127.0.0.1:7480.\n"
     "    --state DIR      watch: where it remembers the last checkpoints; never to be set back.\n"
@@ -262,6 +267,7 @@ enum option_id {
     OPT_POLICY,
     OPT_LISTEN,
     OPT_RATE,
+    OPT_EPOCH,
     OPT_STATE,
     OPT_NAME,
     OPT_RESUME_AFTER,
@@ -294,6 +300,7 @@ static const struct option s_options[] = {
     {"policy", required_argument, NULL, OPT_POLICY},
     {"listen", required_argument, NULL, OPT_LISTEN},
     {"rate", required_argument, NULL, OPT_RATE},
+    {"epoch", required_argument, NULL, OPT_EPOCH},
     {"state", required_argument, NULL, OPT_STATE},
     {"name", required_argument, NULL, OPT_NAME},
     {"resume-after", required_argument, NULL, OPT_RESUME_AFTER},
@@ -413,6 +420,8 @@ static enum dom_code take_option(struct dom_audit_args *args, int option, const 
             rc = take_number("--max-gap", value, &number, err);
             args->max_gap_ms = (int64_t)number;
             return rc;
+        case OPT_EPOCH:
+            return take_number("--epoch", value, &args->epoch, err);
         case OPT_RATE:
             return take_number("--rate", value, &args->rate, err);
         case OPT_RESUME_AFTER:
@@ -454,6 +463,8 @@ static const struct verb {
     {"query", dom_audit_query, NULL, TEXT_OR_JSON, 1, 1, false},
     {"hash", dom_audit_hash, "KIND/ID", TEXT_OR_JSON, 0, 0, false},
     {"index", dom_audit_index, NULL, TEXT_OR_JSON, 1, 1, false},
+    {"rotate-subject", dom_audit_rotate_subject, NULL, "text", 0, 0, false},
+    {"destroy-subject", dom_audit_destroy_subject, NULL, "text", 0, 0, false},
     {"watch", dom_audit_watch, NULL, "text", 0, 0, true},
     {"witness-key", dom_audit_witness_key, NULL, "text", 0, 0, false},
 };
@@ -500,6 +511,14 @@ static const char *find_misuse(const struct dom_audit_args *args)
     if (args->policy != NULL && !is_watch && strcmp(args->verb, "verify") != 0 && strcmp(args->verb, "fsck") != 0 &&
         strcmp(args->verb, "check-proof") != 0) {
         return "--policy goes with verify, check-proof and watch";
+    }
+    bool rotates = strcmp(args->verb, "rotate-subject") == 0;
+    bool destroys = strcmp(args->verb, "destroy-subject") == 0;
+    if ((rotates || destroys) && args->keys_file == NULL) {
+        return "--keys is wanted, a region's key file";
+    }
+    if (destroys && (args->epoch == 0 || args->epoch > UINT32_MAX)) {
+        return "--epoch is wanted";
     }
     if (is_watch && (args->sign_key == NULL || args->state == NULL)) {
         return "--sign-key and --state are wanted";

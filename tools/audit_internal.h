@@ -49,6 +49,7 @@ struct dom_audit_args {
     const char *listen;        /* --listen */
     uint64_t rate;             /* --rate, bytes per second; 0: as fast as it goes */
     const char *state;         /* --state */
+    uint64_t epoch;            /* --epoch; 0: none */
     const char *name;          /* --name */
     struct dom_quorum *quorum; /* what it says; NULL: none given */
     bool own_key; /* the key came from the log's own folder */
@@ -108,6 +109,8 @@ int dom_audit_prove(struct dom_audit_args *args);
 int dom_audit_query(struct dom_audit_args *args);
 int dom_audit_report(struct dom_audit_args *args);
 int dom_audit_tail(struct dom_audit_args *args);
+int dom_audit_rotate_subject(struct dom_audit_args *args);
+int dom_audit_destroy_subject(struct dom_audit_args *args);
 int dom_audit_watch(struct dom_audit_args *args);
 int dom_audit_witness_key(struct dom_audit_args *args);
 /* Whether the folder is a second copy of a log (store/audit/sinkdir.h), and checking one. */

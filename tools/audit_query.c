@@ -40,14 +40,26 @@ static enum dom_code region_of(const char *path, char *region, size_t region_siz
     return rc;
 }
 
-/* "KIND/ID" under the newest subject key of the file. */
-static enum dom_code hash_subject(const struct dom_audit_args *args, const char *text, char *out,
-                                  struct dom_error *err)
+/* "KIND/ID" under every subject key of the file, the newest first. */
+struct hashes {
+    size_t num;
+    char texts[DOM_KEY_EPOCHS_MAX][DOM_SUBJECT_HASH_SIZE];
+};
+
+static enum dom_code open_keys(const struct dom_audit_args *args, struct dom_keyring **ringp,
+                               struct dom_error *err)
 {
     char region[DOM_POLICY_NAME_BYTES_MAX + 1];
+
+    enum dom_code rc = region_of(args->keys_file, region, sizeof(region), err);
+    return rc == DOM_OK ? dom_keyring_open(ringp, args->keys_file, region, false, err) : rc;
+}
+
+static enum dom_code hash_subject(const struct dom_audit_args *args, const char *text,
+                                  struct hashes *out, struct dom_error *err)
+{
     struct dom_keyring *ring = NULL;
     const char *slash = strchr(text, '/');
-    uint32_t epoch = 0;
 
     if (slash == NULL || slash == text || slash[1] == '\0') {
         return DOM_FAIL(err, DOM_INVALID, "KIND/ID is wanted, such as user/anna, not \"%s\"", text);
@@ -58,13 +70,12 @@ static enum dom_code hash_subject(const struct dom_audit_args *args, const char 
                         "hash",
                         text);
     }
-    enum dom_code rc = region_of(args->keys_file, region, sizeof(region), err);
-    if (rc == DOM_OK) {
-        rc = dom_keyring_open(&ring, args->keys_file, region, false, err);
-    }
-    if (rc == DOM_OK) {
-        const struct dom_hmac_key *key = dom_keyring_subject(ring, &epoch);
-        dom_subject_hash(out, key, epoch, dom_slice_of(text, (size_t)(slash - text)),
+    enum dom_code rc = open_keys(args, &ring, err);
+    out->num = rc == DOM_OK ? dom_keyring_num_subjects(ring) : 0;
+    for (size_t i = 0; i < out->num; i++) {
+        uint32_t epoch = 0;
+        const struct dom_hmac_key *key = dom_keyring_subject_at(ring, out->num - 1 - i, &epoch);
+        dom_subject_hash(out->texts[i], key, epoch, dom_slice_of(text, (size_t)(slash - text)),
                          dom_slice_str(slash + 1));
     }
     dom_keyring_destroy(ring);
@@ -73,38 +84,82 @@ static enum dom_code hash_subject(const struct dom_audit_args *args, const char 
 
 int dom_audit_hash(struct dom_audit_args *args)
 {
-    char hash[DOM_SUBJECT_HASH_SIZE];
+    struct hashes hashes;
     struct dom_error err = {0};
 
-    if (hash_subject(args, args->file, hash, &err) != DOM_OK) {
+    if (hash_subject(args, args->file, &hashes, &err) != DOM_OK) {
         return dom_audit_complain(args, &err);
     }
-    (void)printf(args->json ? "{\"hash\":\"%s\"}\n" : "%s\n", hash);
+    for (size_t i = 0; i < hashes.num; i++) {
+        (void)printf(args->json ? "{\"hash\":\"%s\"}\n" : "%s\n", hashes.texts[i]);
+    }
     return DOM_EXIT_OK;
 }
 
-/* Adds subject=HASH to the filter; the hash lies in `hash`. */
-static enum dom_code add_subject(struct dom_audit_args *args, char *hash, struct dom_error *err)
+int dom_audit_rotate_subject(struct dom_audit_args *args)
 {
-    struct dom_export_filter *filter = &args->filter;
+    struct dom_keyring *ring = NULL;
+    struct dom_error err = {0};
+    uint32_t epoch = 0;
+
+    enum dom_code rc = open_keys(args, &ring, &err);
+    if (rc == DOM_OK) {
+        rc = dom_keyring_rotate_subject(ring, &epoch, &err);
+    }
+    dom_keyring_destroy(ring);
+    if (rc != DOM_OK) {
+        return dom_audit_complain(args, &err);
+    }
+    (void)printf("subject epoch %u; the router uses it from its next start on\n", (unsigned)epoch);
+    return DOM_EXIT_OK;
+}
+
+int dom_audit_destroy_subject(struct dom_audit_args *args)
+{
+    struct dom_keyring *ring = NULL;
+    struct dom_error err = {0};
+
+    enum dom_code rc = open_keys(args, &ring, &err);
+    if (rc == DOM_OK) {
+        rc = dom_keyring_destroy_subject(ring, (uint32_t)args->epoch, &err);
+    }
+    dom_keyring_destroy(ring);
+    if (rc != DOM_OK) {
+        return dom_audit_complain(args, &err);
+    }
+    (void)printf("subject epoch %u is destroyed in this file; destroy its backups too\n",
+                 (unsigned)args->epoch);
+    return DOM_EXIT_OK;
+}
+
+static enum dom_code add_hash(struct dom_export_filter *filter, const char *hash,
+                              struct dom_error *err)
+{
+    if (filter->num_where == DOM_EXPORT_WHERE_MAX) {
+        return DOM_FAIL(err, DOM_INVALID, "filter: over %u conditions", DOM_EXPORT_WHERE_MAX);
+    }
+    filter->where[filter->num_where++] =
+        (struct dom_export_where){.key = DOM_EXPORT_subject, .value = dom_slice_str(hash)};
+    return DOM_OK;
+}
+
+/* Adds subject=HASH to the filter, for any epoch; the hashes lie in `hashes`. */
+static enum dom_code add_subject(struct dom_audit_args *args, struct hashes *hashes,
+                                 struct dom_error *err)
+{
+    enum dom_code rc = DOM_OK;
 
     if (args->subject == NULL) {
         return DOM_OK;
     }
-    if (filter->num_where == DOM_EXPORT_WHERE_MAX) {
-        return DOM_FAIL(err, DOM_INVALID, "filter: over %u conditions", DOM_EXPORT_WHERE_MAX);
+    if (strncmp(args->subject, HASH_PREFIX, sizeof(HASH_PREFIX) - 1) == 0) {
+        return add_hash(&args->filter, args->subject, err);
     }
-    struct dom_slice value = dom_slice_str(args->subject);
-    if (strncmp(args->subject, HASH_PREFIX, sizeof(HASH_PREFIX) - 1) != 0) {
-        enum dom_code rc = hash_subject(args, args->subject, hash, err);
-        if (rc != DOM_OK) {
-            return rc;
-        }
-        value = dom_slice_str(hash);
+    rc = hash_subject(args, args->subject, hashes, err);
+    for (size_t i = 0; rc == DOM_OK && i < hashes->num; i++) {
+        rc = add_hash(&args->filter, hashes->texts[i], err);
     }
-    filter->where[filter->num_where++] =
-        (struct dom_export_where){.key = DOM_EXPORT_subject, .value = value};
-    return DOM_OK;
+    return rc;
 }
 
 /* ---- query ---------------------------------------------------------------------------------- */
@@ -155,7 +210,7 @@ int dom_audit_query(struct dom_audit_args *args)
     struct dom_buffer note = {0};
     struct dom_error err = {0};
     struct query query = {.args = args};
-    char hash[DOM_SUBJECT_HASH_SIZE];
+    struct hashes hashes = {0};
 
     args->lines = args->has_lines ? args->lines : UINT64_MAX;
     dom_audit_progress_init(&progress);
@@ -164,7 +219,7 @@ int dom_audit_query(struct dom_audit_args *args)
                                 .filter = &args->filter,
                                 .use_index = !args->no_index,
                                 .stats = &stats};
-    enum dom_code rc = add_subject(args, hash, &err);
+    enum dom_code rc = add_subject(args, &hashes, &err);
     if (rc == DOM_OK) {
         rc = dom_audit_open_log(args, &note, &checkpoint, &err);
     }

@@ -357,18 +357,117 @@ enum dom_code dom_region_append_control(struct dom_region *region, int type,
     return dom_region_append_more(region, type, &control, err);
 }
 
+/* ---- epochs of the subject key ---- */
+
+#define SUBJECTS "subjects"
+
+/* The epochs that this data was opened with last: u32 each. */
+static enum dom_code known_epochs(struct dom_region *region, uint32_t *out, size_t *countp,
+                                  struct dom_error *err)
+{
+    struct dom_db_value value;
+
+    *countp = 0;
+    enum dom_code rc =
+        dom_db_get(region->db, DOM_DB_META, DOM_SLICE_LIT(SUBJECTS), &value, err);
+    if (rc == DOM_OK && (value.bytes.len % 4 != 0 || value.bytes.len > 4 * DOM_KEY_EPOCHS_MAX)) {
+        rc = DOM_FAIL(err, DOM_CORRUPT, "region %s: meta " SUBJECTS " is damaged", region->name);
+    }
+    for (size_t at = 0; rc == DOM_OK && at < value.bytes.len; at += 4) {
+        out[(*countp)++] = dom_get_u32be(value.bytes.data + at);
+    }
+    dom_db_value_release(&value);
+    return rc == DOM_NOT_FOUND ? DOM_OK : rc;
+}
+
+static bool has_epoch(const uint32_t *epochs, size_t count, uint32_t epoch)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (epochs[i] == epoch) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum dom_code tell_epoch(struct dom_region *region, const char *action, uint32_t epoch,
+                                struct dom_error *err)
+{
+    struct dom_audit_detail details[] = {
+        {.name = DOM_SLICE_LIT("action"), .text = dom_slice_str(action)},
+        {.name = DOM_SLICE_LIT("epoch"), .integer = epoch, .is_integer = true},
+        {.name = DOM_SLICE_LIT("key"), .text = DOM_SLICE_LIT("subject")},
+    };
+
+    return dom_region_append_control(region, DOM_AUDIT_KEY, details, DOM_ARRAY_LEN(details), err);
+}
+
+static enum dom_code store_epochs(struct dom_region *region, const uint32_t *epochs, size_t count,
+                                  struct dom_error *err)
+{
+    uint8_t value[4 * DOM_KEY_EPOCHS_MAX];
+
+    for (size_t i = 0; i < count; i++) {
+        dom_put_u32be(value + 4 * i, epochs[i]);
+    }
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    dom_db_batch_put(region->db, batch, DOM_DB_META, DOM_SLICE_LIT(SUBJECTS),
+                     dom_slice_of(value, 4 * count));
+    enum dom_code rc = dom_db_write(region->db, batch, true, err);
+    rocksdb_writebatch_destroy(batch);
+    return rc;
+}
+
+/* An epoch that is new, or destroyed, since the last start is an entry; one that has gone without
+ * the mark stops the start. The entry is durable before it counts as told. */
+static enum dom_code follow_epochs(struct dom_region *region, struct dom_error *err)
+{
+    uint32_t known[DOM_KEY_EPOCHS_MAX];
+    uint32_t now[DOM_KEY_EPOCHS_MAX];
+    size_t num_known = 0;
+    size_t num_now = dom_keyring_num_subjects(region->keys);
+    bool changed = false;
+
+    enum dom_code rc = known_epochs(region, known, &num_known, err);
+    for (size_t i = 0; i < num_now; i++) {
+        (void)dom_keyring_subject_at(region->keys, i, &now[i]);
+    }
+    for (size_t i = 0; rc == DOM_OK && i < num_known; i++) {
+        if (has_epoch(now, num_now, known[i])) {
+            continue;
+        }
+        changed = true;
+        rc = dom_keyring_subject_destroyed(region->keys, known[i])
+                 ? tell_epoch(region, "destroyed", known[i], err)
+                 : DOM_FAIL(err, DOM_FORMAT,
+                            "region %s: epoch %u of the subject key is not in its key file; put "
+                            "the file back, or destroy the epoch with domicile audit "
+                            "destroy-subject",
+                            region->name, (unsigned)known[i]);
+    }
+    for (size_t i = 0; rc == DOM_OK && i < num_now; i++) {
+        bool is_new = !has_epoch(known, num_known, now[i]);
+        changed = changed || is_new;
+        if (is_new && num_known > 0) {
+            rc = tell_epoch(region, "rotated", now[i], err);
+        }
+    }
+    return rc == DOM_OK && changed ? store_epochs(region, now, num_now, err) : rc;
+}
+
 enum dom_code dom_region_start_log(struct dom_region *region, struct dom_error *err)
 {
+    enum dom_code rc = DOM_OK;
     struct dom_audit_detail details[] = {
         {.name = DOM_SLICE_LIT("format"), .integer = DOM_STORE_FORMAT, .is_integer = true},
         {.name = DOM_SLICE_LIT("vkey"), .text = dom_slice_str(dom_audit_log_vkey(region->log))},
     };
 
-    if (dom_audit_log_size(region->log) > 0) {
-        return DOM_OK;
+    if (dom_audit_log_size(region->log) == 0) {
+        rc = dom_region_append_control(region, DOM_AUDIT_GENESIS, details, DOM_ARRAY_LEN(details),
+                                       err);
     }
-    return dom_region_append_control(region, DOM_AUDIT_GENESIS, details, DOM_ARRAY_LEN(details),
-                                     err);
+    return rc == DOM_OK ? follow_epochs(region, err) : rc;
 }
 
 /* ---- second copies ------------------------------------------------------------------------ */

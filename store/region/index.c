@@ -11,6 +11,7 @@
 #define REQUEST_VALUE_MIN (1U + 8U + 8U + 16U + 2U)
 #define RECEIPT_SIZE      (8U + 32U)
 
+/* Under the newest epoch; a request made before the last rotation is found under an older one. */
 static const struct dom_hmac_key *subject_key(const struct dom_region *region)
 {
     uint32_t epoch = 0;
@@ -18,17 +19,17 @@ static const struct dom_hmac_key *subject_key(const struct dom_region *region)
     return dom_keyring_subject(region->keys, &epoch);
 }
 
-static void request_digest(const struct dom_region *region, struct dom_slice service,
+static void request_digest(const struct dom_hmac_key *key, struct dom_slice service,
                            struct dom_slice request_id, uint8_t *out)
 {
     struct dom_slice parts[] = {DOM_SLICE_LIT("request\0"), service, dom_slice_of("", 1),
                                 request_id};
 
-    dom_hmac_sha256_parts(out, subject_key(region), parts, DOM_ARRAY_LEN(parts));
+    dom_hmac_sha256_parts(out, key, parts, DOM_ARRAY_LEN(parts));
 }
 
 /* Keyed, as contents of low entropy could be guessed from a plain hash. */
-static void content_digest(const struct dom_region *region, const struct dom_store_op *op,
+static void content_digest(const struct dom_hmac_key *key, const struct dom_store_op *op,
                            uint8_t *out)
 {
     struct dom_slice parts[5 + 2 * DOM_FIELDS_MAX];
@@ -56,7 +57,7 @@ static void content_digest(const struct dom_region *region, const struct dom_sto
         parts[count++] = op->fields[i].name;
         parts[count++] = op->fields[i].value;
     }
-    dom_hmac_sha256_parts(digest, subject_key(region), parts, count);
+    dom_hmac_sha256_parts(digest, key, parts, count);
     memcpy(out, digest, 16);
 }
 
@@ -164,33 +165,47 @@ static enum dom_code use_earlier(const struct dom_request_state *state, struct d
     return DOM_OK;
 }
 
-enum dom_code dom_index_find_request(struct dom_region *region, struct dom_store_op *op,
-                                     bool *foundp, struct dom_error *err)
+/* In the group, then among those of yesterday and today, under one key. */
+static enum dom_code find_under(struct dom_region *region, const struct dom_hmac_key *key,
+                                struct dom_store_op *op, bool *foundp, struct dom_error *err)
 {
     uint8_t digest[32];
     uint8_t content[16];
     enum dom_code rc = DOM_NOT_FOUND;
 
-    *foundp = false;
-    if (op->request_id.len == 0) {
-        return DOM_OK;
-    }
-    request_digest(region, op->service, op->request_id, digest);
-    content_digest(region, op, content);
+    request_digest(key, op->service, op->request_id, digest);
+    content_digest(key, op, content);
     const struct dom_request_state *state = slot_of(&region->group, digest);
     if (state->op != NULL) {
         return use_earlier(state, op, content, foundp, err);
     }
     int64_t today = region->group.wall_ms / MS_PER_DAY;
     for (int64_t day = today; day >= today - 1 && rc == DOM_NOT_FOUND; day--) {
-        uint8_t key[REQUEST_KEY_SIZE];
+        uint8_t at[REQUEST_KEY_SIZE];
         struct dom_db_value value;
-        request_key(key, day, digest);
-        rc = dom_db_get(region->db, DOM_DB_INDEX, dom_slice_of(key, sizeof(key)), &value, err);
+        request_key(at, day, digest);
+        rc = dom_db_get(region->db, DOM_DB_INDEX, dom_slice_of(at, sizeof(at)), &value, err);
         if (rc == DOM_OK) {
             rc = use_stored(region, op, value.bytes, content, foundp, err);
         }
         dom_db_value_release(&value);
+    }
+    return rc;
+}
+
+enum dom_code dom_index_find_request(struct dom_region *region, struct dom_store_op *op,
+                                     bool *foundp, struct dom_error *err)
+{
+    enum dom_code rc = DOM_NOT_FOUND;
+
+    *foundp = false;
+    if (op->request_id.len == 0) {
+        return DOM_OK;
+    }
+    for (size_t i = dom_keyring_num_subjects(region->keys); i > 0 && rc == DOM_NOT_FOUND; i--) {
+        uint32_t epoch = 0;
+        rc = find_under(region, dom_keyring_subject_at(region->keys, i - 1, &epoch), op, foundp,
+                        err);
     }
     return rc == DOM_NOT_FOUND ? DOM_OK : rc;
 }
@@ -205,11 +220,11 @@ void dom_index_stage_request(struct dom_region *region, const struct dom_store_o
     if (op->request_id.len == 0) {
         return;
     }
-    request_digest(region, op->service, op->request_id, digest);
+    request_digest(subject_key(region), op->service, op->request_id, digest);
     struct dom_request_state *state = slot_of(group, digest);
     DOM_ASSERT(state->op == NULL);
     memcpy(state->digest, digest, sizeof(digest));
-    content_digest(region, op, state->content);
+    content_digest(subject_key(region), op, state->content);
     state->op = op;
     group->used_requests[group->num_used_requests++] = (uint16_t)(state - group->requests);
     dom_buffer_append_char(&value, REQUEST_FORMAT);
@@ -229,19 +244,12 @@ void dom_index_stage_request(struct dom_region *region, const struct dom_store_o
     dom_buffer_cleanup(&value);
 }
 
-enum dom_code dom_region_find_request(struct dom_region *region, struct dom_slice service,
-                                      struct dom_slice request_id, char home[3],
-                                      struct dom_error *err)
+/* What one key's digest finds. The caller is inside dom_db_enter. */
+static enum dom_code find_home(struct dom_region *region, const uint8_t *digest, int64_t now_ms,
+                               char home[3], struct dom_error *err)
 {
-    int64_t now_ms = dom_clock_wall_ms(region->host->options.clock);
-    uint8_t digest[32];
     enum dom_code rc = DOM_NOT_FOUND;
 
-    home[0] = '\0';
-    request_digest(region, service, request_id, digest);
-    if (!dom_db_enter(region->db)) {
-        return DOM_FAIL(err, DOM_IO, "region %s: its database is not open", region->name);
-    }
     for (int64_t day = now_ms / MS_PER_DAY; day >= now_ms / MS_PER_DAY - 1 && rc == DOM_NOT_FOUND;
          day--) {
         uint8_t key[REQUEST_KEY_SIZE];
@@ -257,6 +265,27 @@ enum dom_code dom_region_find_request(struct dom_region *region, struct dom_slic
             memcpy(home, answered.home, 3);
         }
         dom_db_value_release(&value);
+    }
+    return rc;
+}
+
+enum dom_code dom_region_find_request(struct dom_region *region, struct dom_slice service,
+                                      struct dom_slice request_id, char home[3],
+                                      struct dom_error *err)
+{
+    int64_t now_ms = dom_clock_wall_ms(region->host->options.clock);
+    enum dom_code rc = DOM_NOT_FOUND;
+
+    home[0] = '\0';
+    if (!dom_db_enter(region->db)) {
+        return DOM_FAIL(err, DOM_IO, "region %s: its database is not open", region->name);
+    }
+    for (size_t i = dom_keyring_num_subjects(region->keys); i > 0 && rc == DOM_NOT_FOUND; i--) {
+        uint32_t epoch = 0;
+        uint8_t digest[32];
+        request_digest(dom_keyring_subject_at(region->keys, i - 1, &epoch), service, request_id,
+                       digest);
+        rc = find_home(region, digest, now_ms, home, err);
     }
     dom_db_leave(region->db);
     return rc;

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/log.h"
 
+#define DESTROYED    "subject-destroyed"
 #define NAME_MAX_LEN 72U /* "export/" and 64 */
 
 struct key {
@@ -29,8 +30,11 @@ struct dom_keyring {
     struct key *keys; /* in the file's order */
     size_t num_keys;
     struct dom_hmac_key blind;
-    struct dom_hmac_key subject;
-    uint32_t subject_epoch;
+    struct subject {
+        struct dom_hmac_key key;
+        uint32_t epoch;
+    } subjects[DOM_KEY_EPOCHS_MAX]; /* ascending epochs */
+    size_t num_subjects;
     const struct key *sign;
     const struct key *witness;
     struct key data[DOM_KEY_EPOCHS_MAX]; /* ascending epochs */
@@ -132,7 +136,7 @@ static bool known_name(const char *name)
 {
     return strcmp(name, "blind") == 0 || strcmp(name, "data") == 0 ||
            strcmp(name, "subject") == 0 || strcmp(name, "sign") == 0 ||
-           strcmp(name, "witness") == 0 ||
+           strcmp(name, "witness") == 0 || strcmp(name, DESTROYED) == 0 ||
            (strncmp(name, "export/", 7) == 0 && name[7] != '\0');
 }
 
@@ -260,10 +264,37 @@ static const struct key *newest(const struct dom_keyring *ring, const char *name
     return found;
 }
 
+static enum dom_code index_subjects(struct dom_keyring *ring, struct dom_error *err)
+{
+    for (size_t i = 0; i < ring->num_keys; i++) {
+        const struct key *key = &ring->keys[i];
+        if (strcmp(key->name, "subject") != 0) {
+            continue;
+        }
+        if (ring->num_subjects == DOM_KEY_EPOCHS_MAX) {
+            return DOM_FAIL(err, DOM_RESOURCE, "%s: more than %u subject keys", ring->path,
+                            DOM_KEY_EPOCHS_MAX);
+        }
+        if (dom_keyring_subject_destroyed(ring, key->epoch)) {
+            return DOM_FAIL(err, DOM_PARSE, "%s: subject epoch %u is there and destroyed",
+                            ring->path, (unsigned)key->epoch);
+        }
+        size_t at = ring->num_subjects++;
+        while (at > 0 && ring->subjects[at - 1].epoch > key->epoch) {
+            ring->subjects[at] = ring->subjects[at - 1];
+            at--;
+        }
+        ring->subjects[at].epoch = key->epoch;
+        dom_hmac_key_init(&ring->subjects[at].key, dom_slice_of(key->bytes, DOM_KEY_SIZE));
+    }
+    return DOM_OK;
+}
+
 static enum dom_code index_keys(struct dom_keyring *ring, struct dom_error *err)
 {
     const struct key *blind = newest(ring, "blind");
     const struct key *subject = newest(ring, "subject");
+    enum dom_code rc = DOM_OK;
 
     ring->sign = newest(ring, "sign");
     ring->witness = newest(ring, "witness");
@@ -272,8 +303,10 @@ static enum dom_code index_keys(struct dom_keyring *ring, struct dom_error *err)
                         ring->path);
     }
     dom_hmac_key_init(&ring->blind, dom_slice_of(blind->bytes, DOM_KEY_SIZE));
-    dom_hmac_key_init(&ring->subject, dom_slice_of(subject->bytes, DOM_KEY_SIZE));
-    ring->subject_epoch = subject->epoch;
+    rc = index_subjects(ring, err);
+    if (rc != DOM_OK) {
+        return rc;
+    }
     for (size_t i = 0; i < ring->num_keys; i++) {
         if (strcmp(ring->keys[i].name, "data") != 0) {
             continue;
@@ -322,10 +355,6 @@ enum dom_code dom_keyring_open(struct dom_keyring **ringp, const char *path, con
     if (rc == DOM_OK) {
         rc = index_keys(ring, err);
     }
-    if (rc == DOM_OK && ring->witness == NULL) {
-        rc = make_key(ring, "witness", err); /* a file from before there were witnesses */
-        ring->witness = newest(ring, "witness");
-    }
     if (text.data != NULL) {
         OPENSSL_cleanse(text.data, text.capacity);
     }
@@ -344,7 +373,7 @@ void dom_keyring_destroy(struct dom_keyring *ring)
         return;
     }
     dom_hmac_key_cleanup(&ring->blind);
-    dom_hmac_key_cleanup(&ring->subject);
+    OPENSSL_cleanse(ring->subjects, sizeof(ring->subjects));
     OPENSSL_cleanse(ring->data, sizeof(ring->data));
     OPENSSL_cleanse(ring->keys, KEYS_MAX * sizeof(*ring->keys));
     free(ring->keys);
@@ -361,8 +390,79 @@ const struct dom_hmac_key *dom_keyring_blind(const struct dom_keyring *ring)
 
 const struct dom_hmac_key *dom_keyring_subject(const struct dom_keyring *ring, uint32_t *epochp)
 {
-    *epochp = ring->subject_epoch;
-    return &ring->subject;
+    return dom_keyring_subject_at(ring, ring->num_subjects - 1, epochp);
+}
+
+size_t dom_keyring_num_subjects(const struct dom_keyring *ring)
+{
+    return ring->num_subjects;
+}
+
+const struct dom_hmac_key *dom_keyring_subject_at(const struct dom_keyring *ring, size_t i,
+                                                  uint32_t *epochp)
+{
+    DOM_ASSERT(i < ring->num_subjects);
+    *epochp = ring->subjects[i].epoch;
+    return &ring->subjects[i].key;
+}
+
+bool dom_keyring_subject_destroyed(const struct dom_keyring *ring, uint32_t epoch)
+{
+    for (size_t i = 0; i < ring->num_keys; i++) {
+        if (strcmp(ring->keys[i].name, DESTROYED) == 0 && ring->keys[i].epoch == epoch) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum dom_code dom_keyring_rotate_subject(struct dom_keyring *ring, uint32_t *epochp,
+                                         struct dom_error *err)
+{
+    uint8_t bytes[DOM_KEY_SIZE];
+    uint32_t newest_epoch = ring->subjects[ring->num_subjects - 1].epoch;
+
+    *epochp = newest_epoch + 1;
+    if (ring->num_subjects == DOM_KEY_EPOCHS_MAX) {
+        return DOM_FAIL(err, DOM_RESOURCE, "%s: it has %u subject keys already: destroy one",
+                        ring->path, DOM_KEY_EPOCHS_MAX);
+    }
+    enum dom_code rc = random_key(bytes, err);
+    if (rc == DOM_OK) {
+        rc = add_key(ring, "subject", *epochp, bytes, err);
+    }
+    OPENSSL_cleanse(bytes, sizeof(bytes));
+    return rc == DOM_OK ? save(ring, err) : rc;
+}
+
+enum dom_code dom_keyring_destroy_subject(struct dom_keyring *ring, uint32_t epoch,
+                                          struct dom_error *err)
+{
+    if (epoch == ring->subjects[ring->num_subjects - 1].epoch) {
+        return DOM_FAIL(err, DOM_INVALID, "%s: subject epoch %u is in use: rotate first",
+                        ring->path, (unsigned)epoch);
+    }
+    for (size_t i = 0; i < ring->num_keys; i++) {
+        struct key *key = &ring->keys[i];
+        if (strcmp(key->name, "subject") == 0 && key->epoch == epoch) {
+            OPENSSL_cleanse(key->bytes, sizeof(key->bytes));
+            (void)snprintf(key->name, sizeof(key->name), DESTROYED);
+            return save(ring, err);
+        }
+    }
+    return DOM_FAIL(err, DOM_NOT_FOUND, "%s: there is no subject epoch %u", ring->path,
+                    (unsigned)epoch);
+}
+
+enum dom_code dom_keyring_need_witness(struct dom_keyring *ring, struct dom_error *err)
+{
+    enum dom_code rc = DOM_OK;
+
+    if (ring->witness == NULL) {
+        rc = make_key(ring, "witness", err);
+        ring->witness = newest(ring, "witness");
+    }
+    return rc;
 }
 
 const uint8_t *dom_keyring_witness_seed(const struct dom_keyring *ring)

@@ -5,19 +5,22 @@
  *   blind 1 <base64 of 32 bytes>       row keys (promise P8)
  *   data 1 <base64>                    AES-256-GCM of rows
  *   subject 1 <base64>                 how the log names persons and records
+ *   subject-destroyed 1 <base64 of 32 zero bytes>  that epoch of `subject` is no more
  *   sign 1 <base64>                    Ed25519 seed of the log
  *   witness 1 <base64>                 Ed25519 seed of cosignatures of other regions' logs
  *   export/<name> 1 <base64>           pseudonyms for one recipient
  *
  * The number is the key's epoch; of a name with several epochs the highest is used to write, and
- * `data` is read under any of them. blind, subject and sign have one epoch for the life of the
- * data.
+ * `data` is read under any of them, `subject` is searched under any. blind, sign and witness have
+ * one epoch for the life of the data.
  *
  * Thread contract: read-only after opening, except export keys, which take a lock inside.
  */
 #ifndef DOM_STORE_REGION_KEYRING_H
 #define DOM_STORE_REGION_KEYRING_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -39,6 +42,23 @@ enum dom_code dom_keyring_open(struct dom_keyring **ringp, const char *path, con
 void dom_keyring_destroy(struct dom_keyring *ring);
 
 const struct dom_hmac_key *dom_keyring_blind(const struct dom_keyring *ring);
+/* Makes the witness key of a file from before there were witnesses, and saves it; nothing to do when
+ * it is there. Before anybody else has the ring. Errors: IO, RESOURCE. */
+enum dom_code dom_keyring_need_witness(struct dom_keyring *ring,
+                                       struct dom_error *err) DOM_MUST_USE;
+/* All epochs of `subject` that are there, the oldest first; the last is that of dom_keyring_subject. */
+size_t dom_keyring_num_subjects(const struct dom_keyring *ring);
+const struct dom_hmac_key *dom_keyring_subject_at(const struct dom_keyring *ring, size_t i,
+                                                  uint32_t *epochp);
+bool dom_keyring_subject_destroyed(const struct dom_keyring *ring, uint32_t epoch);
+/* For tools, on a file that no running router uses (rotating: it may run, and takes the new epoch at
+ * its next start). Adds an epoch, or replaces one by the mark that it is no more, and saves. The ring
+ * is of no further use than to be destroyed. Errors: RESOURCE (too many epochs), NOT_FOUND (no such
+ * epoch), INVALID (the newest: rotate first), IO. */
+enum dom_code dom_keyring_rotate_subject(struct dom_keyring *ring, uint32_t *epochp,
+                                         struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_keyring_destroy_subject(struct dom_keyring *ring, uint32_t epoch,
+                                          struct dom_error *err) DOM_MUST_USE;
 const struct dom_hmac_key *dom_keyring_subject(const struct dom_keyring *ring, uint32_t *epochp);
 const uint8_t *dom_keyring_sign_seed(const struct dom_keyring *ring);
 const uint8_t *dom_keyring_witness_seed(const struct dom_keyring *ring);

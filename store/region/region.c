@@ -66,8 +66,11 @@ static enum dom_code open_witness(struct dom_region *region, struct dom_error *e
 
     (void)snprintf(name, sizeof(name), "%s/%s/witness", region->host->options.audit_origin,
                    region->name);
-    enum dom_code rc = dom_note_signer_init(&signer, dom_slice_str(name), DOM_KEY_COSIGNATURE,
-                                            dom_keyring_witness_seed(region->keys), err);
+    enum dom_code rc = dom_keyring_need_witness(region->keys, err);
+    if (rc == DOM_OK) {
+        rc = dom_note_signer_init(&signer, dom_slice_str(name), DOM_KEY_COSIGNATURE,
+                                  dom_keyring_witness_seed(region->keys), err);
+    }
     return rc == DOM_OK ? dom_witness_init(&region->witness, &signer, &memory, err) : rc;
 }
 

@@ -199,4 +199,65 @@ def _(env):
     equal(done.returncode, 0, done.stdout)
 
 
+@suite.check("a destroyed key epoch: whom its entries name cannot be told, and every proof still holds")
+def _(env):
+    key_file = os.path.join(env.main.data, "keys", REGION + ".key")
+    folder = env.main.log_dir(REGION)
+
+    def restart():
+        env.stop(env.main)
+        env.main = env.router("data", env.main.policy)
+        env.operator = env.client(env.main, "moderation", REGION)
+
+    def found():
+        done = env.run("audit", "query", "--log", folder, "--subject", "live_room/t", "--keys",
+                       key_file)
+        equal(done.returncode, 0, done.stderr)
+        return len(done.stdout.splitlines())
+
+    def key_entries():
+        return [json.loads(b)["detail"] for _, b in entries(env, env.main, REGION)
+                if b'"type":"key"' in b]
+
+    cross(env, 5)
+    settled(env)
+    old = env.run("audit", "hash", "live_room/t", "--keys", key_file).stdout.split()
+    equal(len(old), 1, "hashes before")
+    proof = os.path.join(env.scratch, "old-proof")
+    index = settled(env) - 1
+    equal(env.run("audit", "prove", "--log", folder, "--index", index, "--out", proof).returncode, 0,
+          "prove")
+    equal(env.run("audit", "destroy-subject", "--keys", key_file, "--epoch", 1).returncode, 1,
+          "exit code of destroying the epoch in use")
+    equal(env.run("audit", "rotate-subject", "--keys", key_file).returncode, 0, "rotate")
+    restart()
+    cross(env, 7)
+    settled(env)
+    equal([(d["action"], d["epoch"]) for d in key_entries()], [("rotated", 2)], "entries")
+    both = found()
+    true(both >= 7 + 1, "%d entries found under two epochs" % both)
+    hashes = env.run("audit", "hash", "live_room/t", "--keys", key_file).stdout.split()
+    equal([h[:7] for h in hashes], ["hmac:2:", "hmac:1:"], "hashes")
+    equal(hashes[1], old[0], "the older hash")
+    env.stop(env.main)
+    equal(env.run("audit", "destroy-subject", "--keys", key_file, "--epoch", 1).returncode, 0,
+          "destroy")
+    equal(env.run("audit", "destroy-subject", "--keys", key_file, "--epoch", 1).returncode, 1,
+          "destroy what is gone")
+    env.main = env.router("data", env.main.policy)
+    env.operator = env.client(env.main, "moderation", REGION)
+    settled(env)
+    equal([(d["action"], d["epoch"]) for d in key_entries()], [("rotated", 2), ("destroyed", 1)],
+          "entries")
+    equal(len(env.run("audit", "hash", "live_room/t", "--keys", key_file).stdout.split()), 1,
+          "hashes after")
+    equal(found(), 7, "entries that can still be told")
+    done = env.run("audit", "verify", "--log", folder, "--policy", folder + "/witness-policy")
+    equal(done.returncode, 0, done.stdout)
+    done = env.run("audit", "check-proof", proof, "--policy", folder + "/witness-policy")
+    equal(done.returncode, 0, "an old proof: " + done.stderr)
+    for arguments in (("rotate-subject",), ("destroy-subject", "--keys", key_file)):
+        equal(env.run("audit", *arguments).returncode, 3, "usage of " + arguments[0])
+
+
 suite.main(prepare)

@@ -586,9 +586,127 @@ static void random_operations_agree_with_a_model(void **state)
     }
 }
 
+/* ---- epochs of the subject key ------------------------------------------------------------- */
+
+struct last_two {
+    char text[2][1024]; /* the last entry, and the one before */
+};
+
+static bool keep_two(void *context, uint64_t index, struct dom_slice entry)
+{
+    struct last_two *two = context;
+
+    (void)index;
+    memcpy(two->text[1], two->text[0], sizeof(two->text[0]));
+    assert_true(dom_slice_to_cstr(entry, two->text[0], sizeof(two->text[0])));
+    return true;
+}
+
+static void last_entry_says(struct harness *h, const char *part)
+{
+    struct last_two two = {0};
+
+    assert_int_equal(dom_store_log_entries(h->store, 0, 0, 1000, keep_two, &two, &h->err), DOM_OK);
+    if (strstr(two.text[0], part) == NULL) {
+        fail_msg("\"%s\" does not say \"%s\"", two.text[0], part);
+    }
+}
+
+static const char s_new_key[] = "echo 'subject 2 AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=' >> "
+                                "keys/r0.key";
+
+static void subject_hash(struct harness *h, char out[64])
+{
+    dom_store_subject_hash(h->session, 0, DOM_SLICE_LIT("user"), DOM_SLICE_LIT("anna"), out);
+}
+
+/* After an epoch is destroyed nobody can tell whom its hashes name, and the log says so; what was
+ * made under it stays as it is. */
+static void an_epoch_is_rotated_and_destroyed_and_the_log_says_so(void **state)
+{
+    struct harness *h = *state;
+    char before[64];
+    char after[64];
+
+    harness_open(h, 1);
+    subject_hash(h, before);
+    assert_memory_equal(before, "hmac:1:", 7);
+    uint64_t size = dom_store_log_size(h->store, 0);
+    harness_close(h);
+    harness_open(h, 1); /* nothing new, no entry */
+    assert_int_equal(dom_store_log_size(h->store, 0), size);
+    harness_close(h);
+    harness_shell(h, s_new_key);
+    harness_open(h, 1);
+    last_entry_says(h, "\"action\":\"rotated\",\"epoch\":2,\"key\":\"subject\"");
+    subject_hash(h, after);
+    assert_memory_equal(after, "hmac:2:", 7);
+    assert_string_not_equal(before + 7, after + 7);
+    harness_close(h);
+    harness_shell(h, "cp keys/r0.key both");
+    harness_shell(h, "sed '/^subject 1 /d' both > keys/r0.key");
+    harness_refuses(h, "r0", DOM_FORMAT, "epoch 1 of the subject key");
+    harness_shell(h, "sed 's/^subject 1 .*/subject-destroyed 1 "
+                     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=/' both > keys/r0.key");
+    harness_open(h, 1);
+    last_entry_says(h, "\"action\":\"destroyed\",\"epoch\":1,\"key\":\"subject\"");
+    harness_close(h);
+    size = 0;
+    harness_open(h, 1); /* told once */
+    last_entry_says(h, "\"action\":\"destroyed\"");
+    harness_settle(h);
+    harness_close(h);
+    harness_shell(h, "(cat both; grep destroyed keys/r0.key) > x && mv x keys/r0.key && "
+                     "chmod 600 keys/r0.key");
+    harness_refuses(h, "r0", DOM_PARSE, "is there and destroyed");
+}
+
+static void a_request_is_found_after_a_rotation(void **state)
+{
+    struct harness *h = *state;
+    struct op_spec spec;
+
+    harness_open(h, 1);
+    op_put(&spec, 0, "a", "ptitle=x", NULL);
+    spec.op.service = DOM_SLICE_LIT("s");
+    spec.op.request_id = DOM_SLICE_LIT("req-1");
+    assert_int_equal(harness_run(h, &spec), DOM_OK);
+    assert_false(spec.op.replayed);
+    uint64_t version = spec.op.version;
+    harness_close(h);
+    harness_shell(h, s_new_key);
+    harness_open(h, 1);
+    op_put(&spec, 0, "a", "ptitle=x", NULL);
+    spec.op.service = DOM_SLICE_LIT("s");
+    spec.op.request_id = DOM_SLICE_LIT("req-1");
+    assert_int_equal(harness_run(h, &spec), DOM_OK);
+    assert_true(spec.op.replayed);
+    assert_int_equal(spec.op.version, version);
+    op_put(&spec, 0, "a", "ptitle=another", NULL);
+    spec.op.service = DOM_SLICE_LIT("s");
+    spec.op.request_id = DOM_SLICE_LIT("req-1");
+    assert_int_equal(harness_run(h, &spec), DOM_INVALID);
+}
+
+/* A key file from before there were witnesses gets that key at the start, and only there. */
+static void an_older_key_file_gets_a_witness_key(void **state)
+{
+    struct harness *h = *state;
+
+    harness_open(h, 1);
+    harness_close(h);
+    harness_shell(h, "sed -i '/^witness/d' keys/r0.key");
+    harness_open(h, 1);
+    harness_close(h);
+    harness_shell(h, "grep -q '^witness 1 ' keys/r0.key");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(an_epoch_is_rotated_and_destroyed_and_the_log_says_so),
+        T(a_request_is_found_after_a_rotation),
+        T(an_older_key_file_gets_a_witness_key),
         T(data_survives_reopening),
         T(same_name_gives_same_number),
         T(bad_options_are_refused),
