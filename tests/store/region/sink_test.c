@@ -156,7 +156,7 @@ static void operation_that_lacks_a_copy_is_not_acknowledged_at_the_end(void **st
 
     open_with(w, 1);
     harness_append(&w->h, 1);
-    harness_shell(&w->h, "rm -rf s0");
+    harness_shell(&w->h, "mv s0 away"); /* at once: the copy is written to */
     op_append(&spec, 0, "entry");
     spec.op.need = (struct dom_store_need){.num = 1, .one_of = {1}};
     spec.op.owner = &done;
