@@ -44,7 +44,7 @@ static const char s_help[] =
     "    --date DATE          ask as if every call came then, and place records as of then;\n"
     "                         without it calls are asked as of their own time and records\n"
     "                         are placed as of now.\n"
-    "    --records-per-s N    how fast records are moved (2000 unless given).\n"
+    "    --records-per-s N    how fast records are moved: store.place_per_s (1000).\n"
     "    --format text|json   json is one object with every group.\n"
     "    --help               prints this text.\n"
     "\n"
@@ -53,7 +53,7 @@ static const char s_help[] =
 
 #define REGIONS_MAX            DOM_REGIONS_MAX
 #define WORKERS_MAX            4U
-#define RECORDS_PER_S_DEFAULT  2000U
+#define RECORDS_PER_S_DEFAULT  1000U /* store.place_per_s */
 #define PROGRESS_EVERY_US      200000U
 
 struct source {
