@@ -542,6 +542,14 @@ def prove(env, index, *more):
     return done, path
 
 
+def go_proof(env, path):
+    """What the verifier in Go says of a proof file; ours where there is none."""
+    if not env.go:
+        return env.run("audit", "check-proof", path, "--policy", env.policy).returncode
+    return subprocess.run([env.go, "-key", env.vkey, "-policy", env.policy, "-proof", path],
+                          capture_output=True).returncode
+
+
 @suite.check("prove and check-proof: offline, for entries at every edge of a tile")
 def _(env):
     for index in (0, 1, 255, 256, 257, 511, 512, env.size - 1):
@@ -550,6 +558,7 @@ def _(env):
         done = env.run("audit", "check-proof", path, "--key", env.vkey)
         equal(done.returncode, 0, "exit code of check-proof %d: %s" % (index, done.stderr))
         true(env.entries[index].decode() in done.stdout, "the entry is not printed")
+        equal(go_proof(env, path), 0, "exit code of the verifier in Go")
     for index in (env.size, env.size + 1, 1 << 62):
         true(prove(env, index)[0].returncode != 0, "proves entry %d" % index)
 
@@ -573,7 +582,7 @@ def _(env):
         with open(path, "wb") as file:
             file.write(changed)
         done = env.run("audit", "check-proof", path, "--policy", env.policy)
-        if done.returncode == 0:
+        if done.returncode == 0 or (at % 3 == 0 and go_proof(env, path) == 0):
             passed.append((at, bytes(raw[at:at + 12])))
     equal(passed, [], "changes that pass")
 

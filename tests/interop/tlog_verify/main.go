@@ -2,12 +2,14 @@
 // (golang.org/x/mod/sumdb), which know nothing of this project.
 //
 //	tlog_verify [-key VKEY] [-policy FILE] [-old CHECKPOINT] DIR
+//	tlog_verify -key VKEY [-policy FILE] -proof FILE
 //
 // It opens DIR/checkpoint as a signed note with the key (without -key: of DIR/vkey), hashes every
 // entry of the bundles, computes the root, compares every hash tile with the one it computes
 // itself, and proves records and older trees through the tiles, which must touch no more tiles
 // than the format wants. With -policy every witness that the file names must have cosigned; with
-// -old the log must begin with the older one. Exit status 0: all agree.
+// -old the log must begin with the older one. A proof file (c2sp.org/tlog-proof@v1) is checked by
+// itself. Exit status 0: all agree.
 package main
 
 import (
@@ -151,6 +153,10 @@ func openCheckpoint(path string, log note.Verifier, witnesses []note.Verifier) t
 	if err != nil {
 		die("%v", err)
 	}
+	return openNote(path, raw, log, witnesses)
+}
+
+func openNote(path string, raw []byte, log note.Verifier, witnesses []note.Verifier) tlog.Tree {
 	n, err := note.Open(raw, note.VerifierList(append(witnesses, log)...))
 	if err != nil {
 		die("%s: %v", path, err)
@@ -300,6 +306,46 @@ func checkTiles(dir string, size int64, stored memory) int {
 	return count
 }
 
+// checkProofFile checks an entry, its place and its way up to a signed checkpoint.
+func checkProofFile(path string, log note.Verifier, witnesses []note.Verifier) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		die("%v", err)
+	}
+	head, rest := raw, []byte(nil)
+	if at := bytes.Index(raw, []byte("\n\n")); at >= 0 {
+		head, rest = raw[:at], raw[at+2:]
+	}
+	lines := strings.Split(string(head), "\n")
+	if len(lines) < 3 || lines[0] != "c2sp.org/tlog-proof@v1" ||
+		!strings.HasPrefix(lines[1], "extra ") || !strings.HasPrefix(lines[2], "index ") {
+		die("%s: not a proof with its entry", path)
+	}
+	entry, err := base64.StdEncoding.Strict().DecodeString(lines[1][len("extra "):])
+	if err != nil {
+		die("%s: extra: %v", path, err)
+	}
+	index, err := strconv.ParseInt(lines[2][len("index "):], 10, 64)
+	if err != nil || strconv.FormatInt(index, 10) != lines[2][len("index "):] {
+		die("%s: index: %v", path, err)
+	}
+	var proof tlog.RecordProof
+	for _, line := range lines[3:] {
+		var hash tlog.Hash
+		bytes, err := base64.StdEncoding.Strict().DecodeString(line)
+		if err != nil || len(bytes) != tlog.HashSize {
+			die("%s: %q is no hash", path, line)
+		}
+		copy(hash[:], bytes)
+		proof = append(proof, hash)
+	}
+	tree := openNote(path, rest, log, witnesses)
+	if err := tlog.CheckRecord(proof, tree.N, tree.Hash, index, tlog.RecordHash(entry)); err != nil {
+		die("%s: %v", path, err)
+	}
+	fmt.Printf("OK index=%d size=%d witnesses=%d\n", index, tree.N, len(witnesses))
+}
+
 // treeRoot is that of a size; x/mod has none for nothing.
 func treeRoot(size int64, stored memory) (tlog.Hash, error) {
 	if size == 0 {
@@ -367,9 +413,11 @@ func main() {
 	key := flag.String("key", "", "the log's public key")
 	policy := flag.String("policy", "", "a tlog-policy whose witnesses must all have cosigned")
 	old := flag.String("old", "", "an earlier checkpoint of the log")
+	proof := flag.String("proof", "", "a proof file, which is checked by itself")
 	flag.Parse()
-	if flag.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "usage: tlog_verify [-key VKEY] [-policy FILE] [-old CHECKPOINT] DIR")
+	if (*proof == "") != (flag.NArg() == 1) || (*proof != "" && *key == "") {
+		fmt.Fprintln(os.Stderr, "usage: tlog_verify [-key VKEY] [-policy FILE] [-old CHECKPOINT] DIR\n"+
+			"       tlog_verify -key VKEY [-policy FILE] -proof FILE")
 		os.Exit(3)
 	}
 	dir := flag.Arg(0)
@@ -387,6 +435,10 @@ func main() {
 	var witnesses []note.Verifier
 	if *policy != "" {
 		witnesses = readWitnesses(*policy)
+	}
+	if *proof != "" {
+		checkProofFile(*proof, log, witnesses)
+		return
 	}
 	tree := openCheckpoint(filepath.Join(dir, "checkpoint"), log, witnesses)
 	stored := readEntries(dir, tree.N, log)
