@@ -25,6 +25,8 @@
 #define DOM_REQUEST_ID_BYTES_MAX 64U
 #define DOM_REQUEST_ID_TTL_SECONDS 86400U /* how long a retry finds its first answer */
 
+#define DOM_TOMBSTONE_TTL_SECONDS (30U * 86400U) /* a deletion is remembered for at least this */
+
 /* A policy. */
 #define DOM_POLICY_FILE_BYTES_MAX (8U << 20)
 #define DOM_POLICY_NESTING_MAX 16U

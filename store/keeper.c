@@ -131,6 +131,9 @@ static uint64_t purge_what_is_due(struct dom_store *store)
         }
         uint64_t due = dom_region_purge_due_us(region);
         enum dom_code rc = dom_region_expire(region, &err);
+        if (rc == DOM_OK) {
+            rc = dom_region_forget(region, &err);
+        }
         if (rc == DOM_OK && due <= dom_store_now_us()) {
             rc = dom_region_purge(region, &err);
             due = dom_region_purge_due_us(region);

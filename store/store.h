@@ -150,6 +150,8 @@ struct dom_store_options {
      * cross no border. NULL: they never do. Placer. */
     enum dom_code (*transfer_entry)(void *context, const struct dom_store_transfer *transfer,
                                     struct dom_buffer *out, struct dom_error *err);
+    /* Whether what this limit key counted for is over. NULL: never. Purger. */
+    bool (*limit_over)(void *context, struct dom_slice key, int64_t now_ms);
     uint64_t place_per_s;          /* records a second, of one region, that may get further copies
                                     * because of a new placement; 0: 1,000 */
     /* Whether nothing may be carried from `home` to `target` now; what is owed is kept and asked about

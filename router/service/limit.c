@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 
+#define DAY_MS           INT64_C(86400000)
 #define PREFIX_BYTES_MAX (DOM_POLICY_NAME_BYTES_MAX + 56U)
 
 /* One rule's limit in one period in one region. */
@@ -71,6 +72,47 @@ static int64_t period_of(const struct dom_policy_limit *limit, int64_t time_ms)
     }
     (void)gmtime_r(&seconds, &tm);
     return limit->calendar_unit == 'Y' ? tm.tm_year : (int64_t)tm.tm_year * 12 + tm.tm_mon;
+}
+
+/* A whole number and the slash behind it. */
+static bool take_number(struct dom_slice *rest, int64_t *out)
+{
+    bool negative = rest->len > 0 && rest->data[0] == '-';
+    size_t i = negative ? 1 : 0;
+    int64_t value = 0;
+
+    for (; i < rest->len && rest->data[i] >= '0' && rest->data[i] <= '9'; i++) {
+        if (value > (INT64_MAX - 9) / 10) {
+            return false;
+        }
+        value = value * 10 + (rest->data[i] - '0');
+    }
+    if (i == (negative ? 1U : 0U) || i == rest->len || rest->data[i] != '/') {
+        return false;
+    }
+    *rest = dom_slice_of(rest->data + i + 1, rest->len - i - 1);
+    *out = negative ? -value : value;
+    return true;
+}
+
+bool dom_limit_key_over(struct dom_slice key, int64_t now_ms)
+{
+    const uint8_t *slash = key.len == 0 ? NULL : memchr(key.data, '/', key.len);
+    struct dom_policy_limit limit = {0};
+    int64_t period = 0;
+
+    if (slash == NULL || (size_t)(slash - key.data) + 3 > key.len) {
+        return false;
+    }
+    char unit = (char)slash[2];
+    struct dom_slice rest = dom_slice_of(slash + 3, key.len - (size_t)(slash - key.data) - 3);
+    limit.calendar = unit != '-';
+    limit.calendar_unit = unit;
+    if ((slash[1] != 's' && slash[1] != 'a') || unit == '\0' || strchr("-DMY", unit) == NULL ||
+        !take_number(&rest, &limit.period_ms) || !take_number(&rest, &period)) {
+        return false;
+    }
+    return period_of(&limit, now_ms - DAY_MS) > period + (limit.calendar ? 0 : 1);
 }
 
 /* ---- windows ---- */

@@ -56,6 +56,10 @@ enum dom_code dom_limit_check(struct dom_limit_table *table, struct dom_store_se
                               struct dom_arena *arena, struct dom_slice *keys, size_t *num_keysp,
                               dom_policy_id *rulep, struct dom_error *err) DOM_MUST_USE;
 
+/* Whether the key counts for nothing any more: its period, for a sliding one also the next, has been
+ * over for a day. False for what is no such key. Pure, any thread. */
+bool dom_limit_key_over(struct dom_slice key, int64_t now_ms);
+
 /* The keys are durable in the region's store, or will never be. */
 void dom_limit_settle(struct dom_limit_table *table, dom_store_region region,
                       const struct dom_slice *keys, size_t num_keys, bool durable);

@@ -151,6 +151,12 @@ static void fsck_state(void *context, dom_store_region region, bool sound)
     }
 }
 
+static bool limit_over(void *context, struct dom_slice key, int64_t now_ms)
+{
+    (void)context;
+    return dom_limit_key_over(key, now_ms);
+}
+
 /* ---- life ---- */
 
 static enum dom_code open_store(struct dom_router *router, struct dom_error *err)
@@ -186,6 +192,7 @@ static enum dom_code open_store(struct dom_router *router, struct dom_error *err
         .placement = dom_router_placement,
         .transfer_entry = dom_router_transfer_entry,
         .policy_index = dom_router_policy_index,
+        .limit_over = limit_over,
         .place_per_s = options->place_per_s,
         .held = dom_router_replication_held,
         .audit_state = audit_state,

@@ -13,7 +13,7 @@ static void remove_row(struct dom_region *region, const struct dom_apply_item *i
         return;
     }
     if (item->deleted) {
-        dom_stage_tombstone(region, state->key, item->version);
+        dom_stage_tombstone(region, state->key, item->version, 0);
         state->floor = item->version;
     } else {
         /* It goes on elsewhere; here not even its key is to stay. What could bring it back comes
@@ -122,6 +122,8 @@ enum dom_code dom_stage_job(struct dom_region *region, const struct dom_region_j
             return apply_all(region, job, err);
         case DOM_JOB_PLACE:
             return dom_stage_places(region, job, err);
+        case DOM_JOB_FORGET:
+            return dom_stage_forgets(region, job, err);
         case DOM_JOB_PLACED:
             dom_db_batch_put(region->db, region->group.batch, DOM_DB_META, DOM_SLICE_LIT("placed"),
                              dom_slice_of(job->placement_id, 32));

@@ -105,6 +105,7 @@ enum dom_code dom_region_get(struct dom_region *region, struct dom_row_cipher *c
 static enum dom_code peek_floor(struct dom_region *region, struct dom_slice key, uint64_t *floorp,
                                 struct dom_error *err)
 {
+    struct dom_tombstone stone;
     struct dom_db_value value;
 
     *floorp = 0;
@@ -112,10 +113,10 @@ static enum dom_code peek_floor(struct dom_region *region, struct dom_slice key,
     if (rc == DOM_NOT_FOUND) {
         return DOM_OK;
     }
-    if (rc == DOM_OK && (value.bytes.len < 9 || value.bytes.data[0] != 1)) {
+    if (rc == DOM_OK && !dom_tombstone_parse(&stone, value.bytes)) {
         rc = DOM_FAIL(err, DOM_CORRUPT, "region %s: damaged tombstone", region->name);
     } else if (rc == DOM_OK) {
-        *floorp = dom_get_u64be(value.bytes.data + 1);
+        *floorp = stone.version;
     }
     dom_db_value_release(&value);
     return rc;

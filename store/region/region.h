@@ -166,7 +166,21 @@ struct dom_place_item {
     bool done;                   /* result: false when it was skipped */
 };
 
-enum dom_job_type { DOM_JOB_APPLY, DOM_JOB_ENTRY, DOM_JOB_PLACE, DOM_JOB_PLACED };
+/* A key that is forgotten, or gets another value, unless its value has changed since. */
+struct dom_forget_item {
+    int family; /* enum dom_db_family */
+    struct dom_slice key;
+    struct dom_slice value;
+    struct dom_slice next; /* empty: forgotten */
+};
+
+enum dom_job_type {
+    DOM_JOB_APPLY,
+    DOM_JOB_ENTRY,
+    DOM_JOB_PLACE,
+    DOM_JOB_PLACED,
+    DOM_JOB_FORGET
+};
 
 /* Work that the store gives to a commit thread itself. The giver owns it until `done`, which is
  * called on the commit thread when it is durable or has failed; it must not block. */
@@ -177,6 +191,7 @@ struct dom_region_job {
     uint64_t watermark; /* APPLY: everything up to this outbox entry is then here */
     const struct dom_apply_item *items;
     struct dom_place_item *places; /* PLACE: num_items of them */
+    const struct dom_forget_item *forgets; /* FORGET: likewise */
     const uint8_t *placement_id;   /* PLACED: 32 bytes; every home row is placed by it */
     size_t num_items;
     size_t num_bytes;       /* of the items' values, about */
@@ -249,6 +264,8 @@ enum dom_code dom_region_append_control(struct dom_region *region, int type,
 uint64_t dom_region_purge_due_us(struct dom_region *region);
 /* Makes deleted bytes physically gone and puts a `purge` entry into the log. */
 enum dom_code dom_region_purge(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+/* Forgets limits of periods that are over, and old tombstones; once a day. */
+enum dom_code dom_region_forget(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 /* Removes request ids of past days. Cheap when there is nothing to do. */
 enum dom_code dom_region_expire(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 

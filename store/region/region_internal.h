@@ -144,6 +144,7 @@ struct dom_region {
     uint64_t telling_placed;
     struct dom_store_placement placement; /* that rows are placed by; name "": not known */
     int64_t expired_day; /* keeper's */
+    int64_t walked_day;  /* likewise: limits and tombstones */
 
     _Atomic uint64_t num_commits;
     _Atomic uint64_t num_writes;
@@ -214,7 +215,9 @@ void dom_stage_header(struct dom_region *region, struct dom_row_header *header);
 enum dom_code dom_stage_row(struct dom_region *region, const struct dom_row_state *state,
                             struct dom_row_header *header, const struct dom_row_body *body,
                             struct dom_error *err) DOM_MUST_USE;
-void dom_stage_tombstone(struct dom_region *region, struct dom_slice key, uint64_t version);
+/* `seq`: the outbox entry that tells others; 0: nobody is to be told. */
+void dom_stage_tombstone(struct dom_region *region, struct dom_slice key, uint64_t version,
+                         uint64_t seq);
 /* Takes the row away and leaves nothing. */
 void dom_stage_forget(struct dom_region *region, struct dom_slice key);
 /* Tells rows of one version apart that have other fields. */
@@ -248,6 +251,21 @@ enum dom_code dom_stage_entries(struct dom_region *region, const struct dom_slic
                                 size_t num_entries, struct dom_store_receipt *receipts,
                                 struct dom_error *err) DOM_MUST_USE;
 void dom_region_next_nonce(struct dom_region *region, uint8_t *out);
+
+/* expire.c */
+#define DOM_TOMBSTONE_SIZE 25U
+struct dom_tombstone {
+    uint64_t version;
+    int64_t wall_ms; /* when; 0: of a format that did not say */
+    uint64_t seq;    /* of the outbox entry that tells others; 0: none */
+};
+void dom_tombstone_encode(const struct dom_tombstone *stone, uint8_t out[DOM_TOMBSTONE_SIZE]);
+/* False: damaged. */
+bool dom_tombstone_parse(struct dom_tombstone *stone, struct dom_slice value);
+enum dom_code dom_stage_forgets(struct dom_region *region, const struct dom_region_job *job,
+                                struct dom_error *err) DOM_MUST_USE;
+/* Whether the group has to do with the record of that key. */
+bool dom_stage_touches(const struct dom_region *region, struct dom_slice key);
 
 /* apply.c */
 enum dom_code dom_stage_job(struct dom_region *region, const struct dom_region_job *job,

@@ -15,11 +15,12 @@
 static enum dom_code read_floor(struct dom_region *region, struct dom_slice key, uint64_t *floorp,
                                 struct dom_error *err)
 {
+    struct dom_tombstone stone;
     struct dom_db_value value;
 
     enum dom_code rc = dom_db_get(region->db, DOM_DB_LOCATOR, key, &value, err);
-    if (rc == DOM_OK && value.bytes.len >= 9) {
-        *floorp = dom_get_u64be(value.bytes.data + 1);
+    if (rc == DOM_OK && dom_tombstone_parse(&stone, value.bytes)) {
+        *floorp = stone.version;
     }
     dom_db_value_release(&value);
     return rc == DOM_NOT_FOUND ? DOM_OK : rc;
@@ -89,6 +90,17 @@ uint64_t dom_stage_names(const struct dom_store_field *fields, size_t num_fields
         hash = hash_more(hash * 31 + fields[i].name.len, fields[i].name);
     }
     return hash;
+}
+
+bool dom_stage_touches(const struct dom_region *region, struct dom_slice key)
+{
+    const struct dom_group *group = &region->group;
+    size_t at = (size_t)(hash_of(key) % DOM_OVERLAY_SLOTS);
+
+    while (group->rows[at].key.len > 0 && !dom_slice_eq(group->rows[at].key, key)) {
+        at = (at + 1) % DOM_OVERLAY_SLOTS;
+    }
+    return group->rows[at].key.len > 0;
 }
 
 enum dom_code dom_stage_state(struct dom_region *region, struct dom_slice kind, struct dom_slice id,
@@ -172,12 +184,15 @@ enum dom_code dom_stage_row(struct dom_region *region, const struct dom_row_stat
     return DOM_OK;
 }
 
-void dom_stage_tombstone(struct dom_region *region, struct dom_slice key, uint64_t version)
+void dom_stage_tombstone(struct dom_region *region, struct dom_slice key, uint64_t version,
+                         uint64_t seq)
 {
-    uint8_t value[9];
+    struct dom_tombstone stone = {.version = version,
+                                  .wall_ms = region->group.wall_ms,
+                                  .seq = seq};
+    uint8_t value[DOM_TOMBSTONE_SIZE];
 
-    value[0] = 1;
-    dom_put_u64be(value + 1, version);
+    dom_tombstone_encode(&stone, value);
     dom_db_batch_delete(region->db, region->group.batch, DOM_DB_ROWS, key);
     dom_db_batch_put(region->db, region->group.batch, DOM_DB_LOCATOR, key,
                      dom_slice_of(value, sizeof(value)));
@@ -454,9 +469,10 @@ static enum dom_code stage_put(struct dom_region *region, const struct dom_store
 }
 
 static void stage_delete(struct dom_region *region, const struct dom_store_op *op,
-                         struct dom_row_state *state)
+                         struct dom_row_state *state, uint64_t targets)
 {
-    dom_stage_tombstone(region, state->key, op->version);
+    dom_stage_tombstone(region, state->key, op->version,
+                        targets == 0 ? 0 : region->group.next_seq);
     dom_stage_purge(region, state->key, false);
     state->live = false;
     state->home = false;
@@ -508,7 +524,7 @@ static enum dom_code stage_write(struct dom_region *region, struct dom_store_op 
         /* Checked sizes fit the scratch memory; an entry without its row must not be. */
         DOM_ASSERT(stage_put(region, op, state, peers, err) == DOM_OK);
     } else {
-        stage_delete(region, op, state);
+        stage_delete(region, op, state, targets);
     }
     if (targets != 0) {
         dom_stage_owed(region, op, state->key, targets);

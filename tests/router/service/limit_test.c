@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "router/core/wire.h"
+#include "router/service/limit.h"
 #include "tests/router/service/harness.h"
 
 #define DAY_MS INT64_C(86400000)
@@ -212,6 +213,38 @@ static void reading_at_home_is_not_counted(void **state)
     assert_int_equal(look(service, "a"), EXHAUSTED);
 }
 
+/* A key counts until its period is over, a sliding one for the period after that too, and a day more
+ * for clocks that step. What is no such key is kept. */
+static void keys_of_past_periods_are_over(void **state)
+{
+    const int64_t now = INT64_C(1800000000000); /* 2027-01-15, day 20833 */
+    static const struct {
+        const char *key;
+        bool over;
+    } rows[] = {
+        {"rule/sD86400000/20831/hmac:1:x", true},    {"rule/sD86400000/20832/hmac:1:x", false},
+        {"rule/sD86400000/20833/hmac:1:x", false},   {"rule/sD86400000/20900/hmac:1:x", false},
+        {"rule/a-86400000/20830/1f", true},          {"rule/a-86400000/20831/1f", false},
+        {"rule/a-86400000/20832/1f", false},         {"rule/a-3600000/499970/1f", true},
+        {"rule/a-3600000/499974/1f", true},          {"rule/a-3600000/499976/1f", false},
+        {"rule/sM2592000000/1523/x", true},          {"rule/sM2592000000/1524/x", false},
+        {"rule/sY31536000000/126/x", true},          {"rule/sY31536000000/127/x", false},
+        {"rule/sM2592000000/1523", false},           {"rule/sX86400000/1/x", false},
+        {"rule/xD86400000/1/x", false},              {"rule/sD/1/x", false},
+        {"rule/sD86400000//x", false},               {"rule/sD86400000/-/x", false},
+        {"rule/sD99999999999999999999/1/x", false},  {"rule", false},
+        {"rule/", false},                            {"rule/s", false},
+        {"rule/sD", false},                          {"", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < DOM_ARRAY_LEN(rows); i++) {
+        if (dom_limit_key_over(dom_slice_str(rows[i].key), now) != rows[i].over) {
+            fail_msg("%s: not %d", rows[i].key, rows[i].over);
+        }
+    }
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, service_setup, service_teardown)
 
 int main(void)
@@ -227,6 +260,7 @@ int main(void)
         T(limit_opens_again_after_its_period),
         T(limit_of_one_rule_does_not_count_for_another),
         T(reading_at_home_is_not_counted),
+        cmocka_unit_test(keys_of_past_periods_are_over),
     };
 
     return cmocka_run_group_tests_name("limit", tests, NULL, NULL);

@@ -528,6 +528,81 @@ static void what_was_owed_is_done_after_a_restart(void **state)
     harness_cleanup(&h);
 }
 
+/* ---- what is not remembered for ever --------------------------------------------------------- */
+
+static bool limit_over(void *context, struct dom_slice key, int64_t now_ms)
+{
+    (void)context;
+    (void)now_ms;
+    return key.len > 4 && memcmp(key.data, "old/", 4) == 0;
+}
+
+/* In the last region: it is gone through after the others. */
+static bool seen(struct harness *h, const char *key)
+{
+    bool is_seen = false;
+
+    assert_int_equal(dom_store_limit_seen(h->session, 3, dom_slice_str(key), dom_slice_str(key),
+                                          NULL, &is_seen, &h->err),
+                     DOM_OK);
+    return is_seen;
+}
+
+/* The version that a new record with this id would get tells whether its tombstone is there. */
+static uint64_t version_of_next(struct harness *h, const char *id)
+{
+    uint64_t version = put_at(h, 0, id, 14);
+    struct op_spec spec;
+
+    op_delete(&spec, 0, id);
+    assert_int_equal(harness_run(h, &spec), DOM_OK);
+    harness_settle(h);
+    return version;
+}
+
+static void old_tombstones_and_limits_are_forgotten(void **state)
+{
+    struct harness h;
+    struct op_spec spec;
+    struct dom_slice limits[] = {DOM_SLICE_LIT("old/one"), DOM_SLICE_LIT("new/one")};
+
+    (void)state;
+    open_world(&h);
+    harness_close(&h);
+    h.wall_ms = INT64_C(1800000000000);
+    h.options.limit_over = limit_over;
+    open_again(&h);
+    assert_int_equal(version_of_next(&h, "gone"), 1);
+    op_append(&spec, 3, "entry");
+    spec.op.limit_keys = limits;
+    spec.op.num_limit_keys = 2;
+    assert_int_equal(harness_run(&h, &spec), DOM_OK);
+    harness_close(&h);
+    h.wall_ms += INT64_C(29) * 86400000; /* a day before */
+    open_again(&h);
+    for (int i = 0; i < 1000 && seen(&h, "old/one"); i++) {
+        harness_shell(&h, "sleep 0.01"); /* the purger tells nobody; tombstones come first */
+    }
+    assert_false(seen(&h, "old/one"));
+    assert_true(seen(&h, "new/one"));
+    harness_close(&h);
+    h.wall_ms += INT64_C(2) * 86400000; /* a day after */
+    open_again(&h);
+    op_append(&spec, 3, "entry");
+    spec.op.limit_keys = limits;
+    spec.op.num_limit_keys = 1;
+    assert_int_equal(harness_run(&h, &spec), DOM_OK); /* goes when the walk of tombstones is over */
+    harness_close(&h);
+    h.wall_ms += INT64_C(1) * 86400000;
+    open_again(&h);
+    for (int i = 0; i < 1000 && seen(&h, "old/one"); i++) {
+        harness_shell(&h, "sleep 0.01");
+    }
+    assert_int_equal(version_of_next(&h, "gone"), 1); /* nobody remembers version 2 */
+    assert_int_equal(version_of_next(&h, "gone"), 3); /* but this one */
+    harness_cleanup(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -543,6 +618,7 @@ int main(void)
         cmocka_unit_test(a_write_decided_before_is_looked_at_again),
         cmocka_unit_test(a_date_changes_it_too),
         cmocka_unit_test(what_was_owed_is_done_after_a_restart),
+        cmocka_unit_test(old_tombstones_and_limits_are_forgotten),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
