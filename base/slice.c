@@ -1,5 +1,9 @@
 #include "base/slice.h"
 
+#include <stdlib.h>
+
+#include "base/assert.h"
+
 int dom_slice_cmp(struct dom_slice a, struct dom_slice b)
 {
     size_t common = a.len < b.len ? a.len : b.len;
@@ -51,6 +55,18 @@ static size_t sequence_len(uint8_t lead, uint32_t *bits, uint32_t *min)
         return 4;
     }
     return 0;
+}
+
+char *dom_slice_dup(struct dom_slice s)
+{
+    char *out = malloc(s.len + 1);
+
+    DOM_ASSERT(out != NULL);
+    if (s.len > 0) {
+        memcpy(out, s.data, s.len);
+    }
+    out[s.len] = '\0';
+    return out;
 }
 
 bool dom_utf8_valid(struct dom_slice s)

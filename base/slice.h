@@ -44,6 +44,9 @@ int dom_slice_cmp(struct dom_slice a, struct dom_slice b);
 /* Copies the slice into `out` (capacity out_size) and ends it with NUL, for an OS call.
  * False, with out[0] = 0, when it does not fit or holds a NUL. */
 bool dom_slice_to_cstr(struct dom_slice s, char *out, size_t out_size);
+/* A copy on the heap, ended with a NUL; the caller frees it. Aborts when out of memory: for what is
+ * small and bounded. */
+char *dom_slice_dup(struct dom_slice s);
 
 /* True if the bytes are valid UTF-8 (RFC 3629: no overlongs, no surrogates, <= U+10FFFF). */
 bool dom_utf8_valid(struct dom_slice s);

@@ -172,8 +172,7 @@ static enum dom_code read_witness(struct dom_quorum *q, struct dom_slice rest,
     if (rc != DOM_OK) {
         return rc;
     }
-    q->urls[at] = strndup((const char *)url.data, url.len);
-    DOM_ASSERT(q->urls[at] != NULL);
+    q->urls[at] = dom_slice_dup(url);
     item->witness = (int)at;
     q->num_witnesses++;
     q->num_items++;

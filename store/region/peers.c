@@ -30,7 +30,7 @@ enum dom_code dom_region_load_peers(struct dom_region *region, struct dom_error 
             rc = DOM_FAIL(err, DOM_CORRUPT, "region %s: damaged peer table", region->name);
             break;
         }
-        region->peers[value.data[0]] = strndup((const char *)key.data + 5, key.len - 5);
+        region->peers[value.data[0]] = dom_slice_dup(dom_slice_of(key.data + 5, key.len - 5));
         region->peer_durable[value.data[0]] = true;
     }
     if (rc == DOM_OK) {

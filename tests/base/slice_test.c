@@ -1,6 +1,8 @@
 /* Slices: equality without prefixes, C strings for the OS, and which bytes are UTF-8. */
 #include "base/slice.h"
 
+#include <stdlib.h>
+
 #include "base/macros.h"
 #include "tests/base/suite.h"
 
@@ -189,9 +191,23 @@ static void to_cstr_of_nothing_is_the_empty_string(void **state)
     assert_string_equal(out, "");
 }
 
+static void a_copy_on_the_heap_ends_with_a_nul(void **state)
+{
+    const char text[] = {'a', 'b', 'c', 'd'}; /* no NUL behind it */
+    (void)state;
+
+    char *copy = dom_slice_dup(dom_slice_of(text, sizeof(text)));
+    assert_string_equal(copy, "abcd");
+    free(copy);
+    copy = dom_slice_dup(dom_slice_of(NULL, 0));
+    assert_string_equal(copy, "");
+    free(copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_copy_on_the_heap_ends_with_a_nul),
         cmocka_unit_test(accept_well_formed_utf8),
         cmocka_unit_test(refuse_malformed_utf8),
         cmocka_unit_test(refuse_exactly_what_the_table_of_rfc_3629_leaves_out),
