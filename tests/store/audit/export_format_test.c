@@ -111,10 +111,10 @@ static void rows_are_as_the_golden_files(void **state)
         }
         for (uint64_t index = 0; index < 12; index++) {
             if (index == 5 || index >= 9) {
-                assert_int_equal(dom_export_row_make(f.manifest.format,
-                                                     testing_log_entry(&f.log, index), index, &text,
-                                                     NULL),
-                                 DOM_OK);
+                assert_int_equal(
+                    dom_export_row_make(f.manifest.format, testing_log_entry(&f.log, index), index,
+                                        &text, NULL),
+                    DOM_OK);
             }
         }
         if (getenv("DOMICILE_GOLDEN_OUT") != NULL) {
@@ -161,9 +161,9 @@ static void index_is_found_in_every_row_whatever_its_texts_say(void **state)
     assert_null(dom_export_format_find(DOM_SLICE_LIT("xml")));
     assert_null(dom_export_format_find(DOM_SLICE_LIT("")));
     dom_buffer_clear(&row);
-    assert_int_equal(dom_export_row_make(&dom_export_format_csv, DOM_SLICE_LIT("{}"), 0, &row,
-                                         NULL),
-                     DOM_INVALID);
+    assert_int_equal(
+        dom_export_row_make(&dom_export_format_csv, DOM_SLICE_LIT("{}"), 0, &row, NULL),
+        DOM_INVALID);
     assert_int_equal(row.len, 0);
     dom_buffer_cleanup(&row);
     fixture_cleanup(&f);
@@ -249,10 +249,84 @@ static bool has_one(json_t *json, const char *const *names)
     return false;
 }
 
+/* The activities that OCSF's schema (ocsf-schema, events/application/datastore_activity.json and
+ * events/system/event_log_activity.json) names, by class: those that we use. */
+static const struct {
+    int class_uid;
+    int activity_id;
+    const char *caption;
+} s_activities[] = {
+    {6005, 1, "Read"},   {6005, 2, "Update"}, {6005, 4, "Query"},  {6005, 5, "Write"},
+    {6005, 7, "Delete"}, {6005, 8, "List"},   {1008, 3, "Export"}, {1008, 6, "Start"},
+    {1008, 7, "Stop"},   {1008, 99, "Other"},
+};
+
+/* An attribute's name is the caption of its number, as the schema wants of such siblings. */
+static void check_activity(json_t *event, int class_uid)
+{
+    int id = (int)json_integer_value(json_object_get(event, "activity_id"));
+    const char *name = json_string_value(json_object_get(event, "activity_name"));
+
+    if (class_uid == 3004) {
+        return;
+    }
+    for (size_t i = 0; i < DOM_ARRAY_LEN(s_activities); i++) {
+        if (s_activities[i].class_uid == class_uid && s_activities[i].activity_id == id) {
+            assert_string_equal(name, s_activities[i].caption);
+            return;
+        }
+    }
+    fail_msg("class %d has no activity %d", class_uid, id);
+}
+
+/* The schema's constraints on objects inside: at least one of these, where the object is there. */
+static void check_constraints(json_t *event)
+{
+    static const char *const s_entity[] = {"name", "uid", NULL};
+    static const char *const s_classification[] = {"category_id", "confidentiality_id", NULL};
+    static const char *const s_paths[] = {"database", "table", "entity", "policy", NULL};
+    json_t *list = at_path(event, "database.data_classifications");
+    json_t *item = NULL;
+    size_t i = 0;
+
+    for (const char *const *path = s_paths; *path != NULL; path++) {
+        json_t *object = at_path(event, *path);
+        if (object != NULL && !has_one(object, s_entity)) {
+            fail_msg("%s has neither name nor uid", *path);
+        }
+    }
+    json_array_foreach (list, i, item) {
+        assert_true(has_one(item, s_classification));
+    }
+    list = json_object_get(event, "authorizations");
+    json_array_foreach (list, i, item) {
+        assert_true(has_one(json_object_get(item, "policy"), s_entity));
+    }
+    /* What the schema does not know stands in `unmapped` alone. */
+    static const char *const s_known[] = {
+        "action",         "action_id",     "activity_id",    "activity_name", "actor",
+        "authorizations", "category_name", "category_uid",   "class_name",    "class_uid",
+        "database",       "disposition",   "disposition_id", "dst_endpoint",  "entity",
+        "log_name",       "metadata",      "policy",         "severity",      "severity_id",
+        "src_endpoint",   "status",        "status_code",    "status_detail", "status_id",
+        "table",          "time",          "type_id",        "type_name",     "type_uid",
+        "unmapped"};
+    const char *name = NULL;
+    json_object_foreach (event, name, item) {
+        bool known = false;
+        for (i = 0; i < DOM_ARRAY_LEN(s_known); i++) {
+            known = known || strcmp(name, s_known[i]) == 0;
+        }
+        if (!known) {
+            fail_msg("%s is no attribute of the schema's that we use", name);
+        }
+    }
+}
+
 static void check_ocsf(json_t *event)
 {
-    static const char *const s_actor[] = {"process", "user", "session", "app_name", "app_uid",
-                                          NULL};
+    static const char *const s_actor[] = {"process",  "user",    "session",
+                                          "app_name", "app_uid", NULL};
     static const char *const s_endpoint[] = {"ip", "uid", "name", "hostname", "svc_name", NULL};
     int class_uid = (int)json_integer_value(json_object_get(event, "class_uid"));
 
@@ -275,6 +349,8 @@ static void check_ocsf(json_t *event)
     assert_int_equal(json_integer_value(json_object_get(event, "type_uid")),
                      class_uid * 100 + json_integer_value(json_object_get(event, "activity_id")));
     assert_string_equal(json_string_value(at_path(event, "metadata.version")), "1.8.0");
+    check_activity(event, class_uid);
+    check_constraints(event);
     json_t *country = at_path(event, "src_endpoint.location.country");
     assert_true(country == NULL || json_string_length(country) == 2);
 }
@@ -531,8 +607,8 @@ static void manifest_is_read_back_as_it_was_written(void **state)
         }
         assert_true(!good || whole_lines);
     }
-    static const char *const s_bad[] = {
-        "", "\n", "domicile-audit-export/v2\n", "domicile-audit-export/v1\norigin x\n"};
+    static const char *const s_bad[] = {"", "\n", "domicile-audit-export/v2\n",
+                                        "domicile-audit-export/v1\norigin x\n"};
     for (size_t i = 0; i < DOM_ARRAY_LEN(s_bad); i++) {
         assert_int_equal(dom_manifest_parse(&doc, dom_slice_str(s_bad[i]), NULL), DOM_PARSE);
     }
