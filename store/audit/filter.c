@@ -155,6 +155,19 @@ static struct dom_slice pair_of(struct dom_entry_values *v, struct dom_slice to)
                             (const char *)from.data, (int)to.len, (const char *)to.data));
 }
 
+/* The service's own name in "spiffe://.../NAME" or "insecure:NAME"; empty when the id is but a
+ * name.
+ */
+static struct dom_slice short_name(struct dom_slice id)
+{
+    size_t at = id.len;
+
+    while (at > 0 && id.data[at - 1] != '/' && id.data[at - 1] != ':') {
+        at--;
+    }
+    return at == 0 ? dom_slice_of(NULL, 0) : dom_slice_of(id.data + at, id.len - at);
+}
+
 /* The value that does not come from a list: number 0 or 1; empty when there is none. */
 static struct dom_slice plain_value(struct dom_entry_values *v, unsigned number)
 {
@@ -166,6 +179,9 @@ static struct dom_slice plain_value(struct dom_entry_values *v, unsigned number)
     if (number == 0 && v->key == DOM_EXPORT_version && v->head->policy_version >= 0) {
         return made(v,
                     snprintf(v->text, sizeof(v->text), "%lld", (long long)v->head->policy_version));
+    }
+    if (number == 1 && v->key == DOM_EXPORT_service) {
+        return short_name(v->head->actor_id);
     }
     return head_at(v->head, number == 0 ? source->text : source->second);
 }

@@ -28,7 +28,7 @@
     X("pair", pair, SET, "from and to of one transfer: DE:US")                    \
     X("from_region", from_region, SET, "region that bytes left")                  \
     X("to_region", to_region, SET, "region that bytes went to, by a replica too") \
-    X("service", service, SET, "who asked")                                       \
+    X("service", service, SET, "who asked: the whole id, or the name at its end") \
     X("country", country, SET, "country that was asked from")                     \
     X("kind", kind, SET, "of the record")                                         \
     X("home", home, SET, "of the record")                                         \

@@ -548,7 +548,9 @@ static void a_bundle_that_is_short_or_not_ours_is_refused(void **state)
 static void filters_know_lists_and_replicas(void **state)
 {
     static const char entry[] =
-        "{\"decision\":{\"rules\":[\"a\",\"b\\\"c\"]},\"fields\":[{\"c\":\"network\",\"h\":"
+        "{\"actor\":{\"id\":\"spiffe://live/ns/eu/sa/"
+        "moderation\"},\"decision\":{\"rules\":[\"a\",\"b\\\"c\"]},\"fields\":[{\"c\":\"network\","
+        "\"h\":"
         "\"drop\",\"n\":\"ip\"},{\"c\":\"content\",\"h\":\"clear\",\"n\":\"title\"}],"
         "\"policy\":{\"version\":7},\"transfer\":{\"from\":\"DE\",\"replicas\":[{\"region\":"
         "\"us-east\",\"to\":\"US\"},{\"basis\":\"scc\",\"region\":\"sg-1\",\"to\":\"SG\"}]}}";
@@ -556,13 +558,29 @@ static void filters_know_lists_and_replicas(void **state)
         const char *where;
         bool passes;
     } rows[] = {
-        {"rule=a", true},      {"rule=b\\\"c", true},       {"rule=c", false},
-        {"rule=", false},      {"withheld=ip", true},       {"withheld=title", false},
-        {"field=title", true}, {"class=content", true},     {"class=clear", false},
-        {"version=7", true},   {"version=07", false},       {"to=SG", true},
-        {"to=DE", false},      {"to_region=us-east", true}, {"pair=DE:US", true},
-        {"pair=DE:SG", true},  {"pair=US:SG", false},       {"subject=", true},
-        {"subject=x", false},  {"service=", true},
+        {"rule=a", true},
+        {"rule=b\\\"c", true},
+        {"rule=c", false},
+        {"rule=", false},
+        {"withheld=ip", true},
+        {"withheld=title", false},
+        {"field=title", true},
+        {"class=content", true},
+        {"class=clear", false},
+        {"version=7", true},
+        {"version=07", false},
+        {"to=SG", true},
+        {"to=DE", false},
+        {"to_region=us-east", true},
+        {"pair=DE:US", true},
+        {"pair=DE:SG", true},
+        {"pair=US:SG", false},
+        {"subject=", true},
+        {"subject=x", false},
+        {"service=", false},
+        {"service=moderation", true},
+        {"service=eu", false},
+        {"service=spiffe://live/ns/eu/sa/moderation", true},
     };
     struct dom_entry_head head;
 
