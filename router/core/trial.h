@@ -7,7 +7,7 @@
  * other policy, all of them count as asked for (it errs towards a newly denied request).
  *
  * Immutable and counted by reference, except the tally's atomic counters. Thread contract: any
- * thread.
+ * thread, but for counting.
  */
 #ifndef DOM_ROUTER_CORE_TRIAL_H
 #define DOM_ROUTER_CORE_TRIAL_H
@@ -18,7 +18,8 @@
 
 #define DOM_TRIAL_COUNTRIES_MAX 256U
 
-/* Shared by both sides of one step of a roll-out. */
+/* Shared by both sides of one step of a roll-out. Written by one thread, which decides requests (the
+ * I/O thread); read by any. */
 struct dom_tally {
     atomic_uint refs;
     atomic_uint_fast64_t requests;
@@ -69,6 +70,7 @@ struct dom_trial_verdict {
 void dom_trial_compare(const struct dom_trial *trial, const struct dom_policy_request *request,
                        const struct dom_policy_decision *decision,
                        struct dom_trial_verdict *verdict);
+/* The tally's one writing thread. */
 void dom_trial_count(const struct dom_trial *trial, const struct dom_trial_verdict *verdict);
 
 #endif

@@ -236,19 +236,19 @@ static void the_cost_of_asking_twice(void **state)
     const unsigned rounds = 2000000;
     (void)state;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &at[0]);
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at[0]);
     for (unsigned i = 0; i < rounds; i++) {
         request.home = (dom_policy_id)(i & 1);
         dom_policy_decide(two.before, &request, &decision);
     }
-    (void)clock_gettime(CLOCK_MONOTONIC, &at[1]);
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at[1]);
     for (unsigned i = 0; i < rounds; i++) {
         request.home = (dom_policy_id)(i & 1);
         dom_policy_decide(two.before, &request, &decision);
         dom_trial_compare(two.trial, &request, &decision, &verdict);
         dom_trial_count(two.trial, &verdict);
     }
-    (void)clock_gettime(CLOCK_MONOTONIC, &at[2]);
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at[2]);
     print_message("decide %.0f ns; decide, compare and count %.0f ns\n",
                   ns_of(at[0], at[1], rounds), ns_of(at[1], at[2], rounds));
     assert_int_equal(atomic_load(&two.tally->requests), rounds);
