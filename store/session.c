@@ -102,6 +102,12 @@ void dom_store_subject_hash(struct dom_store_session *session, dom_store_region 
     dom_region_subject_hash(dom_store_at(session->store, region), kind, id, out);
 }
 
+size_t dom_store_subject_hashes(struct dom_store_session *session, dom_store_region region,
+                                struct dom_slice kind, struct dom_slice id, char (*out)[64])
+{
+    return dom_region_subject_hashes(dom_store_at(session->store, region), kind, id, out);
+}
+
 enum dom_code dom_store_pseudonym(struct dom_store_session *session, dom_store_region region,
                                   const char *key_name, struct dom_slice value, char out[32],
                                   struct dom_error *err)

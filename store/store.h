@@ -216,6 +216,11 @@ enum dom_code dom_store_scan(struct dom_store_session *session, dom_store_region
  * 16 bytes>"; out needs 64 bytes. Any session. */
 void dom_store_subject_hash(struct dom_store_session *session, dom_store_region region,
                             struct dom_slice kind, struct dom_slice id, char out[64]);
+#define DOM_STORE_SUBJECT_HASHES_MAX 16U
+/* The same under every key that the log has named subjects with and that is not destroyed, the
+ * newest first. Returns how many; `out` has room for DOM_STORE_SUBJECT_HASHES_MAX. */
+size_t dom_store_subject_hashes(struct dom_store_session *session, dom_store_region region,
+                                struct dom_slice kind, struct dom_slice id, char (*out)[64]);
 /* A pseudonym of a value under the named export key of the region: 22 base64url characters + NUL.
  * Keys are made on first use and kept in the region's key file. */
 enum dom_code dom_store_pseudonym(struct dom_store_session *session, dom_store_region region,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/assert.h"
 #include "domicile/v1/audit.pb-c.h"
 #include "router/core/wire.h"
 #include "router/service/internal.h"
@@ -29,7 +30,7 @@ struct export
     struct dom_export_filter filter;
     uint64_t size; /* of the published tree that is read */
     uint64_t end;  /* of the whole export */
-    char subject[80];
+    char subjects[DOM_STORE_SUBJECT_HASHES_MAX][64]; /* under each key, newest first */
     struct dom_access access; /* when a border is crossed */
     struct dom_slice entries[2];
     size_t num_entries;
@@ -324,16 +325,19 @@ static bool take_filter(struct export *export, const Domicile__V1__ExportEntries
         return false;
     }
     if (request->subject_id.len > 0) {
-        if (filter->num_where == DOM_EXPORT_WHERE_MAX) {
+        size_t num = dom_store_subject_hashes(
+            turn->router->session, export->region, dom_pb_slice(request->subject_kind),
+            dom_pb_slice(request->subject_id), export->subjects);
+        DOM_ASSERT(num > 0); /* the newest cannot be destroyed; none would ask for everything */
+        if (filter->num_where + num > DOM_EXPORT_WHERE_MAX) {
             (void)dom_refuse(&turn->refusal, DOM_INVALID, "where", "over %u conditions",
                              DOM_EXPORT_WHERE_MAX);
             return false;
         }
-        dom_store_subject_hash(turn->router->session, export->region,
-                               dom_pb_slice(request->subject_kind),
-                               dom_pb_slice(request->subject_id), export->subject);
-        filter->where[filter->num_where++] = (struct dom_export_where){
-            .key = DOM_EXPORT_subject, .value = dom_slice_str(export->subject)};
+        for (size_t i = 0; i < num; i++) {
+            filter->where[filter->num_where++] = (struct dom_export_where){
+                .key = DOM_EXPORT_subject, .value = dom_slice_str(export->subjects[i])};
+        }
     }
     export->size = dom_store_log_published(turn->router->store, export->region);
     export->end = export->size;

@@ -162,6 +162,23 @@ void dom_region_subject_hash(struct dom_region *region, struct dom_slice kind, s
     dom_subject_hash(out, key, epoch, kind, id);
 }
 
+_Static_assert(DOM_STORE_SUBJECT_HASHES_MAX >= DOM_KEY_EPOCHS_MAX, "a hash for each epoch");
+_Static_assert(DOM_SUBJECT_HASH_SIZE == 64, "as in store.h");
+
+size_t dom_region_subject_hashes(struct dom_region *region, struct dom_slice kind,
+                                 struct dom_slice id, char (*out)[64])
+{
+    size_t num = dom_keyring_num_subjects(region->keys);
+
+    for (size_t i = 0; i < num; i++) {
+        uint32_t epoch = 0;
+        const struct dom_hmac_key *key =
+            dom_keyring_subject_at(region->keys, num - 1 - i, &epoch);
+        dom_subject_hash(out[i], key, epoch, kind, id);
+    }
+    return num;
+}
+
 enum dom_code dom_region_limit_seen(struct dom_region *region, struct dom_slice prefix,
                                     struct dom_slice key, uint64_t *countp, bool *seenp,
                                     struct dom_error *err)

@@ -115,6 +115,9 @@ enum dom_code dom_region_peek(struct dom_region *region, struct dom_slice kind, 
                               struct dom_region_peek *out, struct dom_error *err) DOM_MUST_USE;
 void dom_region_subject_hash(struct dom_region *region, struct dom_slice kind, struct dom_slice id,
                              char *out);
+/* As dom_store_subject_hashes. */
+size_t dom_region_subject_hashes(struct dom_region *region, struct dom_slice kind,
+                                 struct dom_slice id, char (*out)[64]);
 enum dom_code dom_region_limit_seen(struct dom_region *region, struct dom_slice prefix,
                                     struct dom_slice key, uint64_t *countp, bool *seenp,
                                     struct dom_error *err) DOM_MUST_USE;
