@@ -303,10 +303,15 @@ def tls_proxy(env, port):
         def do_POST(self):  # noqa: N802: the library's name
             body = self.rfile.read(int(self.headers["Content-Length"]))
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-            connection.request("POST", self.path.replace("/prefix", ""), body)
-            answer = connection.getresponse()
-            said = answer.read()
-            connection.close()
+            try:
+                connection.request("POST", self.path.replace("/prefix", ""), body)
+                answer = connection.getresponse()
+                said = answer.read()
+            except OSError:  # the witness has ended: so does this
+                self.close_connection = True
+                return
+            finally:
+                connection.close()
             self.send_response(answer.status)
             self.send_header("Content-Length", str(len(said)))
             self.end_headers()
