@@ -24,6 +24,9 @@
 #define DOM_ID_BYTES_MAX 512U         /* 1 to 512 bytes of valid UTF-8 */
 #define DOM_REQUEST_ID_BYTES_MAX 64U
 #define DOM_REQUEST_ID_TTL_SECONDS 86400U /* how long a retry finds its first answer */
+/* What is over by the wall clock is kept for so long all the same: a clock that jumps ahead by less,
+ * and back, has made nothing forgotten. */
+#define DOM_CLOCK_SLACK_DAYS 7
 
 #define DOM_TOMBSTONE_TTL_SECONDS (30U * 86400U) /* a deletion is remembered for at least this */
 

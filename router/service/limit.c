@@ -112,7 +112,8 @@ bool dom_limit_key_over(struct dom_slice key, int64_t now_ms)
         !take_number(&rest, &limit.period_ms) || !take_number(&rest, &period)) {
         return false;
     }
-    return period_of(&limit, now_ms - DAY_MS) > period + (limit.calendar ? 0 : 1);
+    return period_of(&limit, now_ms - (1 + DOM_CLOCK_SLACK_DAYS) * DAY_MS) >
+           period + (limit.calendar ? 0 : 1);
 }
 
 /* ---- windows ---- */

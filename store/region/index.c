@@ -310,14 +310,14 @@ enum dom_code dom_region_expire(struct dom_region *region, struct dom_error *err
     uint8_t from[5] = {'r', 0, 0, 0, 0};
     uint8_t to[5] = {'r'};
 
-    if (region->expired_day == today || today < 1) {
+    if (region->expired_day == today || today < 1 + DOM_CLOCK_SLACK_DAYS) {
         return DOM_OK;
     }
     if (!dom_db_enter(region->db)) {
         return DOM_FAIL(err, DOM_IO, "region %s: its database is not open", region->name);
     }
     /* Yesterday's may still be within their time. */
-    dom_put_u32be(to + 1, (uint32_t)(today - 1));
+    dom_put_u32be(to + 1, (uint32_t)(today - 1 - DOM_CLOCK_SLACK_DAYS));
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
     dom_db_batch_delete_range(region->db, batch, DOM_DB_INDEX, dom_slice_of(from, sizeof(from)),
                               dom_slice_of(to, sizeof(to)));
