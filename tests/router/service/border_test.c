@@ -208,6 +208,11 @@ static void without_a_log_nothing_crosses_and_home_goes_on(void **state)
     assert_int_equal(abroad, UNAVAILABLE);
     assert_int_equal(denied, UNAVAILABLE);
     assert_int_equal(home, 0);
+    /* Every log opens again by itself, and is signed and published to its end. */
+    service_wait_published(service, "eu-1");
+    service_wait_published(service, "eu-2");
+    service_wait_published(service, "us-1");
+    assert_int_equal(service_get(service, "feed", "us-1", "serve", "room-1", "DE", NULL), 0);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, service_setup, service_teardown)
