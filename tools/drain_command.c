@@ -78,14 +78,17 @@ static bool take_option(struct args *args, int option, const char *value)
 static bool take_args(struct args *args, int argc, char **argv)
 {
     int option = 0;
+    int at = 0;
 
     optind = 0;
-    while ((option = getopt_long(argc, argv, "", s_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "", s_options, &at)) != -1) {
         if (option == '?') {
             return false;
         }
         if (!take_option(args, option, optarg)) {
-            (void)fprintf(stderr, "domicile drain: bad value: %s\n", optarg);
+            (void)fprintf(stderr, "domicile drain: --%s: \"%s\" is no value for it; domicile drain --help "
+                                  "tells more\n",
+                          s_options[at].name, optarg);
             return false;
         }
     }
