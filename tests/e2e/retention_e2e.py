@@ -29,11 +29,7 @@ def holds(env):
 
 
 def settled(env):
-    size = env.main.covered(env.api, REGION)
-    path = os.path.join(env.main.log_dir(REGION), "checkpoint")
-    wait_until(lambda: int(pathlib.Path(path).read_text(encoding="utf-8").split("\n")[1]) >= size,
-               what="a published checkpoint")
-    return size
+    return wait_published(env, env.main, REGION)
 
 
 def prepare(env):

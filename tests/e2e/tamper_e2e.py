@@ -121,10 +121,7 @@ def write_log(folder, all_entries, origin, signer):
 
 def publish(env, router, name):
     """A copy of the published log, once its files cover every entry; nothing comes after."""
-    size = router.covered(env.api, REGION)
-    path = os.path.join(router.log_dir(REGION), "checkpoint")
-    wait_until(lambda: int(pathlib.Path(path).read_text(encoding="utf-8").split("\n")[1]) >= size,
-               what="a published checkpoint of %d" % size)
+    wait_published(env, router, REGION)
     out = os.path.join(env.scratch, name)
     shutil.copytree(router.log_dir(REGION), out)
     return out

@@ -220,6 +220,21 @@ def wait_until(condition, seconds=20, what="condition"):
         time.sleep(0.02)
 
 
+def wait_published(env, router, region):
+    """Waits until the checkpoint among the log's files covers every entry; gives their number."""
+    size = router.covered(env.api, region)
+    path = os.path.join(router.log_dir(region), "checkpoint")
+
+    def covers():
+        if not os.path.exists(path):
+            return False  # signed, and not yet beside its files
+        with open(path, encoding="utf-8") as file:
+            return int(file.read().split("\n")[1]) >= size
+
+    wait_until(covers, what="a published checkpoint of %d" % size)
+    return size
+
+
 # ---- bytes that no generated message would make ----
 
 def varint(number):
