@@ -15,11 +15,12 @@
 #include "store/audit/tiledir.h"
 #include "store/audit/tree.h"
 #include "store/audit/verify.h"
+#include "tools/bench_entry.h"
 #include "tools/command.h"
 
 #define NUM_ENTRIES 200000U
 #define NUM_PROOFS  20000U
-#define ORIGIN      "audit.example.com/bench"
+#define ORIGIN      DOM_BENCH_ORIGIN
 
 struct bench {
     FILE *out;
@@ -66,79 +67,15 @@ static struct dom_slice entry_at(const struct bench *b, uint64_t i)
     return dom_slice_of(b->entries.data + from + 2, to - from - 2);
 }
 
-/* An access of ordinary size, about 1.2 KiB. */
-static void fill_event(struct dom_audit_event *e, uint64_t i)
-{
-    static const struct dom_audit_field s_fields[3] = {
-        {{(const uint8_t *)"title", 5},
-         {(const uint8_t *)"content", 7},
-         {(const uint8_t *)"clear", 5}},
-        {{(const uint8_t *)"host_uid", 8},
-         {(const uint8_t *)"identifier", 10},
-         {(const uint8_t *)"pseudonym", 9}},
-        {{(const uint8_t *)"ip", 2},
-         {(const uint8_t *)"network", 7},
-         {(const uint8_t *)"redact", 6}},
-    };
-    static const struct dom_slice s_rules[1] = {{(const uint8_t *)"eu-us-moderation", 16}};
-    uint8_t random10[10] = {0};
-
-    memset(e, 0, sizeof(*e));
-    e->time_ms = INT64_C(1764500000000) + (int64_t)i;
-    dom_put_u64be(random10 + 2, i);
-    dom_audit_uuid7(e->id, e->time_ms, random10);
-    dom_put_u64be(e->nonce, i * UINT64_C(0x9E3779B97F4A7C15));
-    e->origin = DOM_SLICE_LIT(ORIGIN);
-    e->op = DOM_SLICE_LIT("read");
-    e->purpose = DOM_SLICE_LIT("moderation");
-    e->trace = DOM_SLICE_LIT("4bf92f3577b34da6a3ce929d0e0e4736");
-    e->actor = (struct dom_audit_actor){.country = DOM_SLICE_LIT("US"),
-                                        .entity = DOM_SLICE_LIT("Live US Inc"),
-                                        .id = DOM_SLICE_LIT("moderation"),
-                                        .region = DOM_SLICE_LIT("us-east"),
-                                        .type = DOM_SLICE_LIT("service"),
-                                        .user = DOM_SLICE_LIT("hmac:eu7:Qm9i")};
-    e->basis.mech = DOM_SLICE_LIT("GDPR-46-2-c");
-    e->basis.ref = DOM_SLICE_LIT("SCC-EU-US-2026-03");
-    e->decision = (struct dom_audit_decision){.effect = DOM_SLICE_LIT("modify"),
-                                              .mode = DOM_SLICE_LIT("enforce"),
-                                              .reason = DOM_SLICE_LIT("PERMIT"),
-                                              .rules = s_rules,
-                                              .num_rules = 1,
-                                              .time_ms = e->time_ms};
-    e->fields = s_fields;
-    e->num_fields = 3;
-    e->policy = (struct dom_audit_policy){
-        .name = DOM_SLICE_LIT("live-platform"),
-        .sha256 = DOM_SLICE_LIT("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
-        .version = 42,
-        .index = 118};
-    e->record = (struct dom_audit_record){.kind = DOM_SLICE_LIT("live_room"),
-                                          .home = DOM_SLICE_LIT("DE"),
-                                          .jurisdiction = DOM_SLICE_LIT("EEA"),
-                                          .id = DOM_SLICE_LIT("hmac:eu7:c2Rm"),
-                                          .region = DOM_SLICE_LIT("eu-west"),
-                                          .bytes = 412,
-                                          .count = 1};
-    e->result = (struct dom_audit_result){.present = true, .us = 850};
-    e->router.build = DOM_SLICE_LIT("sha256:9f2c");
-    e->router.instance = DOM_SLICE_LIT("rt-eu-3");
-    e->router.region = DOM_SLICE_LIT("eu-west");
-    e->transfer = (struct dom_audit_transfer){.from = DOM_SLICE_LIT("EEA"),
-                                              .from_region = DOM_SLICE_LIT("eu-west"),
-                                              .method = DOM_SLICE_LIT("grpc+tls1.3"),
-                                              .to = DOM_SLICE_LIT("US"),
-                                              .to_region = DOM_SLICE_LIT("us-east")};
-}
-
 static enum dom_code bench_encode(struct bench *b, struct dom_error *err)
 {
+    struct dom_bench_text text;
     struct dom_audit_event event;
     struct dom_buffer entry = {0};
     enum dom_code rc = DOM_OK;
     uint64_t bytes = 0;
 
-    fill_event(&event, 0);
+    dom_bench_event(&event, &text, 0);
     begin(b);
     for (unsigned i = 0; i < NUM_ENTRIES && rc == DOM_OK; i++) {
         dom_buffer_clear(&entry);
@@ -149,7 +86,7 @@ static enum dom_code bench_encode(struct bench *b, struct dom_error *err)
     (void)fprintf(b->out, "%-28s %9llu\n", "bytes of an entry",
                   (unsigned long long)(bytes / NUM_ENTRIES));
     for (unsigned i = 0; i < NUM_ENTRIES && rc == DOM_OK; i++) {
-        fill_event(&event, i);
+        dom_bench_event(&event, &text, i);
         dom_buffer_clear(&entry);
         rc = dom_audit_event_encode(&event, &entry, err);
         dom_buffer_append_u64be(&b->offsets, b->entries.len);

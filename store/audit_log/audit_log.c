@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "store/audit/bundle.h"
 #include "store/audit_log/audit_log_internal.h"
+#include "store/audit_log/run.h"
 
 /* ---- opening ------------------------------------------------------------------------------ */
 
@@ -28,14 +29,9 @@ static enum dom_code last_index(struct dom_audit_log *log, uint64_t *nextp, stru
         rc = DOM_FAIL(err, DOM_CORRUPT, "log %s: key of %zu bytes", log->origin, key.len);
         goto out;
     }
-    struct dom_bundle_iter run;
-    bool done = false;
-    dom_bundle_iter_init(&run, dom_db_iter_value(iter));
-    while (!done && rc == DOM_OK) {
-        struct dom_slice entry;
-        rc = dom_bundle_next(&run, &entry, &done, err);
-    }
-    *nextp = dom_get_u64be(key.data) + run.position;
+    unsigned count = 0;
+    rc = dom_audit_log_run_count(dom_db_iter_value(iter), &count, err);
+    *nextp = dom_get_u64be(key.data) + count;
 out:
     rocksdb_iter_destroy(iter);
     return rc;
@@ -216,6 +212,7 @@ void dom_audit_log_close(struct dom_audit_log *log)
         return;
     }
     dom_note_signer_cleanup(&log->signer);
+    dom_buffer_cleanup(&log->packed);
     dom_buffer_cleanup(&log->pending);
     dom_audit_recent_cleanup(&log->pending_entries);
     dom_audit_recent_cleanup(&log->recent);
@@ -261,7 +258,8 @@ void dom_audit_log_stage(struct dom_audit_log *log, rocksdb_writebatch_t *batch,
     uint8_t key[8];
 
     dom_put_u64be(key, log->next);
-    dom_db_batch_put(log->db, batch, DOM_DB_AUDIT, dom_slice_of(key, sizeof(key)), run);
+    dom_db_batch_put(log->db, batch, DOM_DB_AUDIT, dom_slice_of(key, sizeof(key)),
+                     dom_run_pack(run, &log->packed));
 }
 
 void dom_audit_log_committed(struct dom_audit_log *log, const struct dom_hash *leaves,

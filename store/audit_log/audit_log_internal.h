@@ -36,7 +36,8 @@ struct dom_audit_log {
     void *cosign_context;
     struct dom_note_signer signer;
 
-    uint64_t next;           /* commit thread */
+    uint64_t next;            /* commit thread */
+    struct dom_buffer packed; /* commit thread: the run being staged */
     _Atomic uint64_t size;   /* durable entries */
     _Atomic uint64_t due_us; /* UINT64_MAX: nothing to sign */
     _Atomic uint64_t num_checkpoints;
@@ -88,6 +89,9 @@ enum dom_code dom_audit_log_walk(struct dom_audit_log *log, uint64_t from, uint6
                                  bool (*each)(void *context, uint64_t index,
                                               struct dom_slice entry),
                                  void *context, struct dom_error *err) DOM_MUST_USE;
+/* Entries of a run as the database holds it. */
+enum dom_code dom_audit_log_run_count(struct dom_slice stored, unsigned *countp,
+                                      struct dom_error *err) DOM_MUST_USE;
 /* The leaf hash of each entry of a range is that of the tree. */
 enum dom_code dom_audit_log_check_leaves(struct dom_audit_log *log, uint64_t from, uint64_t to,
                                          struct dom_error *err) DOM_MUST_USE;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "store/audit/bundle.h"
 #include "store/audit_log/audit_log_internal.h"
+#include "store/audit_log/run.h"
 
 uint64_t dom_audit_log_first(const struct dom_audit_log *log)
 {
@@ -64,6 +65,7 @@ static bool add(void *context, uint64_t index, struct dom_slice entry)
 static enum dom_code stage_rest(struct dom_audit_log *log, uint64_t first, struct dom_error *err)
 {
     uint8_t key[8];
+    struct dom_buffer packed = {0};
     struct rest rest = {.err = err};
     enum dom_code rc = DOM_OK;
     uint64_t end = first;
@@ -72,14 +74,9 @@ static enum dom_code stage_rest(struct dom_audit_log *log, uint64_t first, struc
     dom_put_u64be(key, first);
     rocksdb_iter_seek_for_prev(iter, (const char *)key, sizeof(key));
     if (rocksdb_iter_valid(iter) && dom_db_iter_key(iter).len == sizeof(key)) {
-        struct dom_bundle_iter run;
-        struct dom_slice entry;
-        bool done = false;
-        dom_bundle_iter_init(&run, dom_db_iter_value(iter));
-        while (rc == DOM_OK && !done) {
-            rc = dom_bundle_next(&run, &entry, &done, err);
-        }
-        end = dom_get_u64be(dom_db_iter_key(iter).data) + run.position;
+        unsigned count = 0;
+        rc = dom_audit_log_run_count(dom_db_iter_value(iter), &count, err);
+        end = dom_get_u64be(dom_db_iter_key(iter).data) + count;
     }
     rocksdb_iter_destroy(iter);
     if (rc == DOM_OK && end > first) {
@@ -88,8 +85,9 @@ static enum dom_code stage_rest(struct dom_audit_log *log, uint64_t first, struc
     }
     if (rc == DOM_OK && rest.run.len > 0) {
         dom_db_batch_put(log->db, log->batch, DOM_DB_AUDIT, dom_slice_of(key, sizeof(key)),
-                         dom_buffer_slice(&rest.run));
+                         dom_run_pack(dom_buffer_slice(&rest.run), &packed));
     }
+    dom_buffer_cleanup(&packed);
     dom_buffer_cleanup(&rest.run);
     return rc;
 }

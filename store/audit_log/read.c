@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "store/audit/bundle.h"
 #include "store/audit_log/audit_log_internal.h"
+#include "store/audit_log/run.h"
 
 void dom_audit_log_tile_key(uint8_t *out, int level, uint64_t n)
 {
@@ -58,6 +59,25 @@ struct dom_hash_reader dom_audit_log_reader(struct dom_audit_log *log)
     return reader;
 }
 
+enum dom_code dom_audit_log_run_count(struct dom_slice stored, unsigned *countp,
+                                      struct dom_error *err)
+{
+    struct dom_buffer plain = {0};
+    struct dom_bundle_iter iter;
+    struct dom_slice run;
+    bool done = false;
+
+    enum dom_code rc = dom_run_unpack(stored, &plain, &run, err);
+    dom_bundle_iter_init(&iter, run);
+    while (rc == DOM_OK && !done) {
+        struct dom_slice entry;
+        rc = dom_bundle_next(&iter, &entry, &done, err);
+    }
+    *countp = iter.position;
+    dom_buffer_cleanup(&plain);
+    return rc;
+}
+
 static enum dom_code walk_run(struct dom_slice key, struct dom_slice value, uint64_t *atp,
                               uint64_t to,
                               bool (*each)(void *context, uint64_t index, struct dom_slice entry),
@@ -90,6 +110,7 @@ enum dom_code dom_audit_log_walk(struct dom_audit_log *log, uint64_t from, uint6
                                               struct dom_slice entry),
                                  void *context, struct dom_error *err)
 {
+    struct dom_buffer plain = {0};
     uint8_t key[8];
     uint64_t at = from;
     bool stop = false;
@@ -103,9 +124,12 @@ enum dom_code dom_audit_log_walk(struct dom_audit_log *log, uint64_t from, uint6
     rocksdb_iter_seek_for_prev(iter, (const char *)key, sizeof(key));
     while (rc == DOM_OK && !stop && at < to && rocksdb_iter_valid(iter)) {
         struct dom_slice found = dom_db_iter_key(iter);
-        rc = found.len == 8
-                 ? walk_run(found, dom_db_iter_value(iter), &at, to, each, context, &stop, err)
-                 : DOM_FAIL(err, DOM_CORRUPT, "log %s: bad key", log->origin);
+        struct dom_slice run;
+        rc = found.len == 8 ? dom_run_unpack(dom_db_iter_value(iter), &plain, &run, err)
+                            : DOM_FAIL(err, DOM_CORRUPT, "log %s: bad key", log->origin);
+        if (rc == DOM_OK) {
+            rc = walk_run(found, run, &at, to, each, context, &stop, err);
+        }
         rocksdb_iter_next(iter);
     }
     if (rc == DOM_OK) {
@@ -116,6 +140,7 @@ enum dom_code dom_audit_log_walk(struct dom_audit_log *log, uint64_t from, uint6
                       (unsigned long long)at);
     }
     rocksdb_iter_destroy(iter);
+    dom_buffer_cleanup(&plain);
     return rc;
 }
 
