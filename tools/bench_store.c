@@ -6,11 +6,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/gzip/gzip.h"
 #include "base/log.h"
+#include "store/audit/bundle.h"
 #include "store/audit/event.h"
 #include "store/store.h"
 #include "tools/bench_entry.h"
@@ -380,6 +383,53 @@ static void remove_tree(const char *path)
     (void)rmdir(path);
 }
 
+/* Space that the files below take on the disk. */
+static uint64_t tree_bytes(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry = NULL;
+    uint64_t bytes = 0;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        char child[1024];
+        struct stat st;
+        (void)snprintf(child, sizeof(child), "%s/%s", path, entry->d_name);
+        if (entry->d_name[0] == '.' || lstat(child, &st) != 0) {
+            continue;
+        }
+        bytes += S_ISDIR(st.st_mode) ? tree_bytes(child) : 512U * (uint64_t)st.st_blocks;
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+    return bytes;
+}
+
+/* What an entry takes: as it is; 256 of them as one gzip member, which is what "compressed" means
+ * here; and on the disk, in the database and among the published files. */
+static void bench_space(struct bench *bench, uint64_t entries)
+{
+    static const char *const s_places[] = {"db", "audit"};
+    struct dom_buffer bundle = {0};
+    struct dom_buffer member = {0};
+    char path[512];
+    char name[64];
+
+    for (size_t i = 0; i < 256; i++) {
+        DOM_ASSERT(dom_bundle_append(&bundle, bench->entries[i], NULL) == DOM_OK);
+    }
+    DOM_ASSERT(dom_gzip(&member, dom_buffer_slice(&bundle), NULL) == DOM_OK);
+    figure(bench, "entry.bytes", (double)bundle.len / 256, "bytes");
+    figure(bench, "entry.bytes.compressed", (double)member.len / 256, "bytes");
+    for (size_t i = 0; i < DOM_ARRAY_LEN(s_places); i++) {
+        (void)snprintf(path, sizeof(path), "%s/region-0/%s", bench->dir, s_places[i]);
+        (void)snprintf(name, sizeof(name), "entry.bytes.on_disk.%s", s_places[i]);
+        figure(bench, name, (double)tree_bytes(path) / (double)entries, "bytes");
+    }
+    dom_buffer_cleanup(&bundle);
+    dom_buffer_cleanup(&member);
+}
+
 static void make_entries(struct bench *bench)
 {
     size_t ends[ENTRIES];
@@ -437,8 +487,15 @@ int dom_bench_store(FILE *out, bool appends_only)
         (void)fprintf(stderr, "bench: %zu operations failed\n", bench.num_failed);
         good = false;
     }
+    struct dom_store_stats stats = {0};
+    if (good) {
+        dom_store_stats(bench.store, 0, &stats);
+    }
     dom_store_session_destroy(bench.session);
     dom_store_destroy(bench.store);
+    if (good && appends_only) {
+        bench_space(&bench, stats.entries);
+    }
     remove_tree(bench.dir);
     dom_buffer_cleanup(&bench.entry_bytes);
     free(bench.slots);

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/file.h"
+#include "base/gzip/gzip.h"
 #include "store/audit/checkpoint.h"
 #include "store/audit/pruned.h"
 
@@ -106,6 +107,26 @@ enum dom_code dom_tiledir_read_tile(const struct dom_tiledir *tiledir, int level
     return DOM_OK;
 }
 
+/* A bundle file is a gzip member, or plain as other logs have it. A plain one that begins like a
+ * member would have a first entry of 8,075 bytes that begins with a backspace. */
+static enum dom_code read_packed(const struct dom_tiledir *tiledir, struct dom_tile tile,
+                                 struct dom_buffer *out, char *path, struct dom_error *err)
+{
+    struct dom_buffer file = {0};
+    bool full = false;
+
+    enum dom_code rc = read_file(tiledir, tile, DOM_BUNDLE_BYTES_MAX, &file, &full, path, err);
+    if (rc == DOM_OK && dom_gzip_begins(dom_buffer_slice(&file))) {
+        rc = dom_gunzip(out, dom_buffer_slice(&file), DOM_BUNDLE_BYTES_MAX, err);
+    } else if (rc == DOM_OK) {
+        struct dom_buffer before = *out;
+        *out = file;
+        file = before;
+    }
+    dom_buffer_cleanup(&file);
+    return rc;
+}
+
 enum dom_code dom_tiledir_read_bundle(const struct dom_tiledir *tiledir, uint64_t n,
                                       struct dom_buffer *out, unsigned *count, char *path,
                                       struct dom_error *err)
@@ -113,7 +134,6 @@ enum dom_code dom_tiledir_read_bundle(const struct dom_tiledir *tiledir, uint64_
     struct dom_tile tile = {.level = DOM_TILE_ENTRIES,
                             .n = n,
                             .width = dom_tile_width(tiledir->size, DOM_TILE_ENTRIES, n)};
-    bool full = false;
 
     *count = tile.width;
     dom_buffer_clear(out);
@@ -126,7 +146,7 @@ enum dom_code dom_tiledir_read_bundle(const struct dom_tiledir *tiledir, uint64_
         return DOM_FAIL(err, DOM_NOT_FOUND, "entries before %llu are pruned; their hashes are there",
                         (unsigned long long)tiledir->first);
     }
-    return read_file(tiledir, tile, DOM_BUNDLE_BYTES_MAX, out, &full, path, err);
+    return read_packed(tiledir, tile, out, path, err);
 }
 
 /* A file right below the folder; `optional`: none is fine. */

@@ -24,7 +24,7 @@
 struct dom_log_source {
     struct dom_hash_reader hashes;
     /* Appends `count` (1..256) entries from `first` on to `bundle`, in bundle form
-     * (dom_bundle_append each). They lie within one bundle. */
+     * (dom_bundle_append each). They lie within one bundle. The file is their gzip member. */
     enum dom_code (*entries)(void *impl, uint64_t first, unsigned count, struct dom_buffer *bundle,
                              struct dom_error *err);
     void *impl; /* for `entries` */

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/file.h"
+#include "base/gzip/gzip.h"
 #include "store/audit/tiledir.h"
 
 /* Entries tell who asked for what: for the owner and its group, to which a web server may belong.
@@ -18,6 +19,7 @@ struct publisher {
     const struct dom_publish *publish;
     struct dom_publish_stats stats;
     struct dom_buffer bytes; /* of the file being made */
+    struct dom_buffer plain; /* of the bundle in it */
     char unsynced[PATH_MAX]; /* folder with names that are not durable yet, or "" */
 };
 
@@ -133,7 +135,9 @@ static enum dom_code load_tile(struct publisher *p, struct dom_tile tile, struct
 
     dom_buffer_clear(&p->bytes);
     if (tile.level == DOM_TILE_ENTRIES) {
-        return source->entries(source->impl, first, tile.width, &p->bytes, err);
+        dom_buffer_clear(&p->plain);
+        enum dom_code rc = source->entries(source->impl, first, tile.width, &p->plain, err);
+        return rc != DOM_OK ? rc : dom_gzip(&p->bytes, dom_buffer_slice(&p->plain), err);
     }
     enum dom_code rc =
         source->hashes.read(source->hashes.impl, tile.level, first, tile.width, hashes, err);
@@ -257,6 +261,7 @@ enum dom_code dom_tiledir_publish(const struct dom_publish *publish,
     }
     enum dom_code rc = publish_files(&p, err);
     dom_buffer_cleanup(&p.bytes);
+    dom_buffer_cleanup(&p.plain);
     if (stats != NULL) {
         *stats = p.stats;
     }

@@ -69,6 +69,7 @@ def sweep_compressed(env, compression):
     result = sweep(env, router, live, gone, plain=False)
     true(result.ssts >= result.regions, "only %d SST files: %s" % (result.ssts, result.summary()))
     true(result.keys_found > 0 and result.marks_found == 0, result.summary())
+    true(result.bundles >= result.regions and result.runs > 0, result.summary())
     # The files are those of the codec that was asked for.
     for root, _, names in os.walk(os.path.join(router.data, "eu-central-1", "db")):
         for name in names:

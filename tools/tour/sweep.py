@@ -9,6 +9,7 @@ store made under `test_plain = true` it looks for the plain values themselves.
 """
 
 import base64
+import gzip
 import hashlib
 import hmac
 import json
@@ -68,6 +69,34 @@ def row_key(blind, kind, id, plain):
     return tag + (name if plain else hmac.new(blind, name, hashlib.sha256).digest())
 
 
+def unpack_run(raw):
+    """The audit entries of a packed run: 00 00, "L", length, an LZ4 block."""
+    out, at = bytearray(), 7
+    while at < len(raw):
+        token = raw[at]
+        at += 1
+        length = token >> 4
+        while length >= 15 and raw[at] == 255:
+            length, at = length + 255, at + 1
+        if length >= 15:
+            length, at = length + raw[at], at + 1
+        out += raw[at:at + length]
+        at += length
+        if at >= len(raw):
+            break
+        back, length = raw[at] | raw[at + 1] << 8, token & 15
+        at += 2
+        while length >= 15 and raw[at] == 255:
+            length, at = length + 255, at + 1
+        if length >= 15:
+            length, at = length + raw[at], at + 1
+        for _ in range(length + 4):
+            out.append(out[-back])
+    if len(out) != int.from_bytes(raw[3:7], "big"):
+        raise ValueError("a packed run of %d bytes unpacks to %d" % (len(raw), len(out)))
+    return bytes(out)
+
+
 def run_tool(arguments):
     done = subprocess.run(arguments, capture_output=True)
     return done.stdout.decode("latin-1")
@@ -83,6 +112,8 @@ class Region:
         self.ssts = 0
         self.wals = 0
         self.manifests = 0
+        self.bundles = 0
+        self.runs = 0
         for root, _, names in os.walk(folder):
             for name in sorted(names):
                 self._file(os.path.join(root, name), name)
@@ -94,6 +125,9 @@ class Region:
         except FileNotFoundError:
             return  # compacted away while we looked: its content lies in a newer file
         self.files += 1
+        if raw[:3] == b"\x1f\x8b\x08":
+            raw = gzip.decompress(raw)
+            self.bundles += 1
         self.marks.update(m.decode() for m in MARK.findall(raw))
         if name.endswith(".sst"):
             self.ssts += 1
@@ -107,6 +141,9 @@ class Region:
             self._words(run_tool(["ldb", "manifest_dump", "--path=" + path, "--verbose", "--hex"]))
 
     def _bytes(self, raw):
+        if raw[:3] == b"\0\0L":
+            raw = unpack_run(raw)
+            self.runs += 1
         self.marks.update(m.decode() for m in MARK.findall(raw))
 
     def _dump(self, text):
@@ -134,6 +171,8 @@ class Result:
         self.ssts = 0
         self.wals = 0
         self.manifests = 0
+        self.bundles = 0
+        self.runs = 0
         self.keys_checked = 0
         self.keys_found = 0
         self.marks_found = 0
@@ -144,10 +183,10 @@ class Result:
 
     def summary(self):
         return (
-            "%d regions, %d files (%d SST, %d WAL, %d MANIFEST): %d blind keys looked for, %d found, "
+            "%d regions, %d files (%d SST, %d WAL, %d MANIFEST, %d bundles and %d runs unpacked): %d blind keys looked for, %d found, "
             "%d where they may not be, %d absent where they must be, %d plain marks found"
-            % (self.regions, self.files, self.ssts, self.wals, self.manifests, self.keys_checked,
-               self.keys_found, len(self.wrong), len(self.missing), self.marks_found)
+            % (self.regions, self.files, self.ssts, self.wals, self.manifests, self.bundles,
+               self.runs, self.keys_checked, self.keys_found, len(self.wrong), len(self.missing), self.marks_found)
         )
 
 
@@ -163,6 +202,8 @@ def sweep(where, data_dir, records, key_dir=None, plain=False):
         result.ssts += found.ssts
         result.wals += found.wals
         result.manifests += found.manifests
+        result.bundles += found.bundles
+        result.runs += found.runs
         result.marks_found += len(found.marks)
         for record in records:
             _check_record(result, where, region, found, blind, record, plain)

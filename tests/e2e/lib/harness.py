@@ -6,6 +6,7 @@ messages from the descriptor set (tools/tour/client.py): nothing of the project'
 """
 
 import base64
+import gzip
 import hashlib
 import json
 import os
@@ -235,6 +236,12 @@ def wait_published(env, router, region):
     return size
 
 
+def read_bundle(path):
+    """The entries of a bundle file, end to end: it is a gzip member, or plain."""
+    raw = pathlib.Path(path).read_bytes()
+    return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+
+
 # ---- bytes that no generated message would make ----
 
 def varint(number):
@@ -324,6 +331,6 @@ def http_get(port, path="/metrics"):
 __all__ = [
     "AUDIT", "Env", "NewEntries", "POLICY", "POLICY_SERVICE", "RECORD", "ROOT", "Suite", "base64",
     "certificates", "check_receipt", "entries", "equal", "grpc", "http_get", "json", "leaf_hash", "log_size",
-    "os", "pathlib", "piece", "raw_call", "refused", "rpc", "shutil", "subprocess", "sweeping",
-    "sys", "time", "tour", "true", "varint", "wait_until",
+    "os", "pathlib", "piece", "raw_call", "read_bundle", "refused", "rpc", "shutil", "subprocess",
+    "sweeping", "sys", "time", "tour", "true", "varint", "wait_published", "wait_until",
 ]

@@ -14,12 +14,14 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -44,6 +46,32 @@ func c2spPath(tile tlog.Tile) string {
 // bundlePath is the path of the entries below the level-0 tile.
 func bundlePath(tile tlog.Tile) string {
 	return "tile/entries/" + strings.TrimPrefix(tile.Path(), "tile/8/0/")
+}
+
+// readBundle reads a bundle that is stored as a gzip member, as it is served with that
+// Content-Encoding, or plain.
+func readBundle(dir, path string) []byte {
+	data, err := os.ReadFile(filepath.Join(dir, path))
+	if err != nil {
+		die("%v", err)
+	}
+	if !bytes.HasPrefix(data, []byte{0x1f, 0x8b, 8}) {
+		return data
+	}
+	rest := bytes.NewReader(data)
+	member, err := gzip.NewReader(rest)
+	if err != nil {
+		die("%s: %v", path, err)
+	}
+	member.Multistream(false)
+	plain, err := io.ReadAll(member)
+	if err != nil {
+		die("%s: %v", path, err)
+	}
+	if rest.Len() != 0 {
+		die("%s: bytes behind the gzip member", path)
+	}
+	return plain
 }
 
 // tiles reads hash tiles for tlog.TileHashReader, which authenticates each against the root.
@@ -252,10 +280,7 @@ func readEntries(dir string, size int64, log note.Verifier) memory {
 		if left := size - index; left < 1<<tileHeight {
 			tile.W = int(left)
 		}
-		data, err := os.ReadFile(filepath.Join(dir, bundlePath(tile)))
-		if err != nil {
-			die("%v", err)
-		}
+		data := readBundle(dir, bundlePath(tile))
 		for i := 0; i < tile.W; i++ {
 			if len(data) < 2 || len(data) < 2+int(binary.BigEndian.Uint16(data)) {
 				die("%s: cut short", bundlePath(tile))

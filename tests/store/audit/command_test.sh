@@ -75,7 +75,7 @@ exec 3<&-
 
 # Tampering, seen from outside.
 bundle=$log/tile/entries/001
-sed -i 's/hmac:eu7:Qm9i/hmac:eu7:Qm9j/' "$bundle"
+zcat "$bundle" | sed 's/hmac:eu7:Qm9i/hmac:eu7:Qm9j/' >"$work/bundle" && mv "$work/bundle" "$bundle"
 expect 1 "first: index 256, file tile/0/001: entry does not hash" "$tool" verify --log "$log" \
     --key "$vkey"
 expect 1 '"bad_index":256' "$tool" verify --log "$log" --key "$vkey" --format json

@@ -34,7 +34,7 @@ expect 3 "number is wanted" "$tool" gap --log "$log" --max-gap long
 
 # A report or a signed export of a log that was changed is refused.
 cp -r "$log" "$work/changed"
-sed -i 's/hmac:eu7:Qm9i/hmac:eu7:Qm9j/' "$work/changed/tile/entries/001"
+zcat "$work/changed/tile/entries/001" | sed 's/hmac:eu7:Qm9i/hmac:eu7:Qm9j/' >"$work/bundle" && mv "$work/bundle" "$work/changed/tile/entries/001"
 expect 1 "index 256 in tile" "$tool" report matrix --log "$work/changed"
 expect 1 "index 256 in tile" "$tool" export --log "$work/changed" --out "$work/x" \
     --manifest "$work/m" --sign-key "$work/none"

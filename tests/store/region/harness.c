@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/gzip/gzip.h"
 #include "base/log.h"
 
 static void post(void *context, struct dom_store_op *first, struct dom_store_op *last)
@@ -280,6 +281,25 @@ void harness_settle(struct harness *h)
     assert_true(dom_store_settle(h->store, 20000));
 }
 
+static bool file_has(const char *path, struct dom_slice needle)
+{
+    struct dom_buffer bytes = {0};
+    struct dom_buffer plain = {0};
+    bool found = false;
+
+    if (dom_file_read(&bytes, path, 256U << 20, NULL) == DOM_OK) {
+        struct dom_slice raw = dom_buffer_slice(&bytes);
+        if (dom_gzip_begins(raw)) {
+            assert_int_equal(dom_gunzip(&plain, raw, 256U << 20, NULL), DOM_OK);
+            raw = dom_buffer_slice(&plain);
+        }
+        found = raw.len > 0 && memmem(raw.data, raw.len, needle.data, needle.len) != NULL;
+    }
+    dom_buffer_cleanup(&bytes);
+    dom_buffer_cleanup(&plain);
+    return found;
+}
+
 static size_t grep_tree(const char *path, struct dom_slice needle)
 {
     DIR *dir = opendir(path);
@@ -287,13 +307,7 @@ static size_t grep_tree(const char *path, struct dom_slice needle)
     size_t found = 0;
 
     if (dir == NULL) {
-        struct dom_buffer bytes = {0};
-        if (dom_file_read(&bytes, path, 256U << 20, NULL) == DOM_OK && bytes.len > 0 &&
-            memmem(bytes.data, bytes.len, needle.data, needle.len) != NULL) {
-            found = 1;
-        }
-        dom_buffer_cleanup(&bytes);
-        return found;
+        return file_has(path, needle) ? 1 : 0;
     }
     while ((entry = readdir(dir)) != NULL) {
         char child[1024];

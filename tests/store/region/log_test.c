@@ -160,18 +160,20 @@ static void first_entry_is_genesis(void **state)
     struct harness *h = *state;
     struct dom_buffer text = {0};
     struct dom_audit_event_doc doc;
+    struct dom_tiledir files;
+    unsigned count = 0;
 
     harness_open(h, 1);
     harness_settle(h);
-    harness_shell(h, "od -An -v -tx1 -j2 r0/audit/tile/entries/000.p/1 > /dev/null");
-    assert_int_equal(
-        dom_file_read(&text, harness_path(h, "r0/audit/tile/entries/000.p/1"), 65536, NULL),
-        DOM_OK);
+    assert_int_equal(dom_tiledir_init(&files, harness_path(h, "r0/audit"), 1, NULL), DOM_OK);
+    assert_int_equal(dom_tiledir_read_bundle(&files, 0, &text, &count, NULL, &h->err), DOM_OK);
+    assert_int_equal(count, 1);
     assert_int_equal(
         dom_audit_event_parse(&doc, dom_slice_of(text.data + 2, text.len - 2), &h->err), DOM_OK);
     assert_int_equal(doc.event.type, DOM_AUDIT_GENESIS);
     assert_true(dom_slice_eq_str(doc.event.origin, "log.example/test/r0"));
     dom_audit_event_doc_cleanup(&doc);
+    dom_tiledir_cleanup(&files);
     dom_buffer_cleanup(&text);
 }
 
