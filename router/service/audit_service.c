@@ -7,8 +7,6 @@
 #include "router/core/wire.h"
 #include "router/service/internal.h"
 
-#define ENTRIES_BYTES_MAX (1U << 20) /* of one message of ListEntries */
-
 struct inquiry {
     struct dom_turn turn;
     struct dom_job job;
@@ -17,7 +15,9 @@ struct inquiry {
     uint64_t from;                /* ListEntries: next index; proofs: index or old size */
     uint64_t size;                /* of the tree asked about; 0: newest */
     uint64_t left;                /* entries still wanted */
-    uint64_t end;                 /* log size when the call came */
+    uint64_t end;                 /* of what is asked for: at most the log's size as the call came */
+    struct dom_entries_filter *wanted; /* ListEntries */
+    size_t num_in_message;             /* ListEntries */
     struct dom_buffer out;        /* the message; owned */
     struct dom_store_hold hold;   /* PlaceHold, ReleaseHold */
     enum dom_code (*ask)(struct inquiry *inquiry); /* on the worker */
@@ -110,9 +110,10 @@ static struct inquiry *inquiry_new(struct dom_rpc_call *call, void *context)
     return dom_turn_begin(&inquiry->turn, call, context) ? inquiry : NULL;
 }
 
-/* Finds the log and starts. A log may be read only where it lies: the entries of a region do not
- * leave its jurisdiction (promise P10); checkpoints and proofs, which are hashes, may. */
-static void start(struct inquiry *inquiry, ProtobufCBinaryData region, bool entries)
+/* Finds the log. A log may be read only where it lies: the entries of a region do not leave its
+ * jurisdiction (promise P10); checkpoints and proofs, which are hashes, may. False after having
+ * refused. */
+static bool find_log(struct inquiry *inquiry, ProtobufCBinaryData region, bool entries)
 {
     struct dom_turn *turn = &inquiry->turn;
 
@@ -120,10 +121,10 @@ static void start(struct inquiry *inquiry, ProtobufCBinaryData region, bool entr
     if (inquiry->region == DOM_STORE_NO_REGION) {
         (void)dom_refuse(&turn->refusal, DOM_INVALID, "region", "no such region is open here");
         dom_turn_refuse(turn);
-        return;
+        return false;
     }
     if (entries && !dom_turn_need_role(turn, DOM_ROLE_AUDITOR)) {
-        return;
+        return false;
     }
     if (entries && dom_snapshot_jurisdiction(turn->snapshot, inquiry->region) !=
                        turn->caller.jurisdiction) {
@@ -131,40 +132,122 @@ static void start(struct inquiry *inquiry, ProtobufCBinaryData region, bool entr
                          "the entries of a region's log are read from its own jurisdiction; "
                          "checkpoints and proofs may be had from anywhere");
         dom_turn_refuse(turn);
-        return;
+        return false;
     }
-    inquiry->end = dom_store_log_size(turn->router->store, inquiry->region);
-    dom_rpc_call_go_async(turn->call);
+    return true;
+}
+
+static void go(struct inquiry *inquiry)
+{
+    dom_rpc_call_go_async(inquiry->turn.call);
     push(inquiry);
+}
+
+static void start(struct inquiry *inquiry, ProtobufCBinaryData region)
+{
+    if (find_log(inquiry, region, false)) {
+        go(inquiry);
+    }
 }
 
 /* ---- what is asked (worker) ---- */
 
-static bool take_entry(void *context, uint64_t index, struct dom_slice entry)
+/* True while the message takes more. */
+static bool put_entry(struct inquiry *inquiry, uint64_t index, struct dom_slice entry)
 {
-    struct inquiry *inquiry = context;
-    size_t at = dom_wire_begin(&inquiry->out, 1);
-
-    dom_wire_uint(&inquiry->out, 1, index);
-    dom_wire_bytes(&inquiry->out, 2, entry);
-    dom_wire_end(&inquiry->out, at);
+    dom_entries_put(&inquiry->out, 1, index, entry);
     inquiry->from = index + 1;
     inquiry->left--;
-    return inquiry->out.len < ENTRIES_BYTES_MAX;
+    inquiry->num_in_message++;
+    return inquiry->left > 0 && inquiry->num_in_message < DOM_PAGE_ENTRIES_MAX &&
+           inquiry->out.len < DOM_ENTRIES_BYTES_MAX;
+}
+
+static bool take_entry(void *context, uint64_t index, struct dom_slice entry)
+{
+    return put_entry(context, index, entry);
 }
 
 static enum dom_code ask_entries(struct inquiry *inquiry)
 {
     uint64_t want = inquiry->end - inquiry->from;
 
-    if (want > inquiry->left) {
-        want = inquiry->left;
-    }
+    inquiry->num_in_message = 0;
     if (want > DOM_PAGE_ENTRIES_MAX) {
         want = DOM_PAGE_ENTRIES_MAX;
     }
-    return dom_store_log_entries(inquiry->turn.router->store, inquiry->region, inquiry->from,
-                                 (size_t)want, take_entry, inquiry, &inquiry->err);
+    enum dom_code rc =
+        inquiry->left == 0
+            ? DOM_OK
+            : dom_store_log_entries(inquiry->turn.router->store, inquiry->region, inquiry->from,
+                                    (size_t)want, take_entry, inquiry, &inquiry->err);
+    if (rc == DOM_OK && inquiry->num_in_message > 0) {
+        dom_wire_uint(&inquiry->out, 2, inquiry->from);
+    }
+    return rc;
+}
+
+static enum dom_code take_match(void *arg, uint64_t index, struct dom_slice entry,
+                                const struct dom_entry_head *head, struct dom_error *err)
+{
+    (void)head;
+    return put_entry(arg, index, entry) ? DOM_OK
+                                        : DOM_FAIL(err, DOM_EXISTS, "the message is full");
+}
+
+/* What is durable and not yet published has no index and is in no bundle: each entry is looked at. */
+struct recent {
+    struct inquiry *inquiry;
+    enum dom_code code;
+};
+
+static bool take_recent(void *context, uint64_t index, struct dom_slice entry)
+{
+    struct recent *recent = context;
+    struct inquiry *inquiry = recent->inquiry;
+    struct dom_entry_head head;
+
+    recent->code = dom_entry_scan(entry, &head, &inquiry->err);
+    if (recent->code != DOM_OK) {
+        return false;
+    }
+    inquiry->from = index + 1;
+    return !dom_export_filter_match(&inquiry->wanted->filter, index, &head) ||
+           put_entry(inquiry, index, entry);
+}
+
+/* One job's share of a filtered listing: of the published log through its index, behind it out of
+ * the database. */
+static enum dom_code ask_matching(struct inquiry *inquiry)
+{
+    struct dom_store *store = inquiry->turn.router->store;
+    struct recent recent = {.inquiry = inquiry};
+    uint64_t published = dom_store_log_published(store, inquiry->region);
+    uint64_t stop = inquiry->end - inquiry->from > DOM_ENTRIES_JOB
+                        ? inquiry->from + DOM_ENTRIES_JOB
+                        : inquiry->end;
+    struct dom_export_filter filter = inquiry->wanted->filter;
+    enum dom_code rc = DOM_OK;
+
+    inquiry->num_in_message = 0;
+    if (inquiry->from >= inquiry->end || inquiry->left == 0) {
+        return DOM_OK;
+    }
+    if (inquiry->from < published) {
+        filter.first = inquiry->from;
+        filter.end = stop < published ? stop : published;
+        rc = dom_entries_walk(store, inquiry->region, published, &filter, true, take_match, inquiry,
+                              &inquiry->err);
+        inquiry->from = rc == DOM_OK ? filter.end : inquiry->from;
+        rc = rc == DOM_EXISTS ? DOM_OK : rc; /* the message is full, or enough was sent */
+    } else {
+        rc = dom_store_log_entries(store, inquiry->region, inquiry->from,
+                                   (size_t)(stop - inquiry->from), take_recent, &recent,
+                                   &inquiry->err);
+        rc = rc == DOM_OK ? recent.code : rc;
+    }
+    dom_wire_uint(&inquiry->out, 2, inquiry->from);
+    return rc;
 }
 
 static enum dom_code ask_checkpoint(struct inquiry *inquiry)
@@ -299,20 +382,28 @@ void dom_handle_list_entries(struct dom_rpc_call *call, void *context)
     if (inquiry == NULL) {
         return;
     }
-    inquiry->stream = true;
-    inquiry->from = request->from_index;
-    inquiry->left = request->entries_max == 0 ? UINT64_MAX : request->entries_max;
-    inquiry->ask = ask_entries;
-    dom_store_region region =
-        dom_store_find_region(inquiry->turn.router->store, dom_pb_slice(request->region));
-    if (region != DOM_STORE_NO_REGION &&
-        request->from_index > dom_store_log_size(inquiry->turn.router->store, region)) {
-        (void)dom_refuse(&inquiry->turn.refusal, DOM_INVALID, "from_index",
-                         "beyond the end of the log");
-        dom_turn_refuse(&inquiry->turn);
+    struct dom_turn *turn = &inquiry->turn;
+    if (!find_log(inquiry, request->region, true)) {
         return;
     }
-    start(inquiry, request->region, true);
+    struct dom_entries_ask asked_for = DOM_ENTRIES_ASK(request);
+    uint64_t size = dom_store_log_size(turn->router->store, inquiry->region);
+    inquiry->wanted = dom_turn_calloc(turn, 1, sizeof(*inquiry->wanted));
+    if (inquiry->wanted == NULL) {
+        return;
+    }
+    if (!dom_entries_take(turn, inquiry->region, &asked_for, size, inquiry->wanted)) {
+        dom_turn_refuse(turn);
+        return;
+    }
+    const struct dom_export_filter *filter = &inquiry->wanted->filter;
+    bool filters = filter->num_where > 0 || filter->from_ms != 0 || filter->until_ms != 0;
+    inquiry->stream = true;
+    inquiry->from = filter->first;
+    inquiry->end = filter->end;
+    inquiry->left = request->entries_max == 0 ? UINT64_MAX : request->entries_max;
+    inquiry->ask = filters ? ask_matching : ask_entries;
+    go(inquiry);
 }
 
 void dom_handle_get_checkpoint(struct dom_rpc_call *call, void *context)
@@ -321,7 +412,7 @@ void dom_handle_get_checkpoint(struct dom_rpc_call *call, void *context)
     struct inquiry *inquiry = inquiry_new(call, context);
     if (inquiry != NULL) {
         inquiry->ask = ask_checkpoint;
-        start(inquiry, request->region, false);
+        start(inquiry, request->region);
     }
 }
 
@@ -333,7 +424,7 @@ void dom_handle_prove_inclusion(struct dom_rpc_call *call, void *context)
         inquiry->ask = ask_inclusion;
         inquiry->from = request->index;
         inquiry->size = request->size;
-        start(inquiry, request->region, false);
+        start(inquiry, request->region);
     }
 }
 
@@ -345,7 +436,7 @@ void dom_handle_prove_consistency(struct dom_rpc_call *call, void *context)
         inquiry->ask = ask_consistency;
         inquiry->from = request->old_size;
         inquiry->size = request->new_size;
-        start(inquiry, request->region, false);
+        start(inquiry, request->region);
     }
 }
 
@@ -384,7 +475,7 @@ void dom_handle_place_hold(struct dom_rpc_call *call, void *context)
         take_text(inquiry, request->hold->reason, hold->reason, sizeof(hold->reason),
                   "hold.reason")) {
         inquiry->ask = ask_place_hold;
-        start(inquiry, request->region, false);
+        start(inquiry, request->region);
     }
 }
 
@@ -397,7 +488,7 @@ void dom_handle_release_hold(struct dom_rpc_call *call, void *context)
     }
     if (take_text(inquiry, request->id, inquiry->hold.id, sizeof(inquiry->hold.id), "id")) {
         inquiry->ask = ask_release_hold;
-        start(inquiry, request->region, false);
+        start(inquiry, request->region);
     }
 }
 
@@ -410,5 +501,5 @@ void dom_handle_list_holds(struct dom_rpc_call *call, void *context)
         return;
     }
     inquiry->ask = ask_holds;
-    start(inquiry, request->region, false);
+    start(inquiry, request->region);
 }

@@ -8,17 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/assert.h"
 #include "domicile/v1/audit.pb-c.h"
 #include "router/core/wire.h"
 #include "router/service/internal.h"
 #include "store/audit/event.h"
 #include "store/audit/walk.h"
 
-#define KIND              "audit_log"
-#define MESSAGE_BYTES_MAX (1U << 20)
-#define JOB_ENTRIES       (64U * DOM_TILE_WIDTH) /* looked at by one job: about 30 ms */
-#define FILTER_TEXT_MAX   1024U
+#define KIND            "audit_log"
+#define FILTER_TEXT_MAX 1024U
 
 struct export
 {
@@ -27,10 +24,11 @@ struct export
     struct dom_job job;
     struct dom_rpc_work work;
     dom_store_region region;
-    struct dom_export_filter filter;
+    struct dom_entries_filter wanted;
+    struct dom_export_filter filter; /* of the job: what is left, and its own end */
     uint64_t size; /* of the published tree that is read */
     uint64_t end;  /* of the whole export */
-    char subjects[DOM_STORE_SUBJECT_HASHES_MAX][64]; /* under each key, newest first */
+    bool read_all;
     struct dom_access access; /* when a border is crossed */
     struct dom_slice entries[2];
     size_t num_entries;
@@ -108,14 +106,11 @@ static enum dom_code take_entry(void *arg, uint64_t index, struct dom_slice entr
                                 const struct dom_entry_head *head, struct dom_error *err)
 {
     struct export *export = arg;
-    size_t at = dom_wire_begin(&export->out, 3);
 
     (void)head;
-    dom_wire_uint(&export->out, 1, index);
-    dom_wire_bytes(&export->out, 2, entry);
-    dom_wire_end(&export->out, at);
+    dom_entries_put(&export->out, 3, index, entry);
     export->filter.first = index + 1;
-    return ++export->num_in_message >= DOM_PAGE_ENTRIES_MAX || export->out.len >= MESSAGE_BYTES_MAX
+    return ++export->num_in_message >= DOM_PAGE_ENTRIES_MAX || export->out.len >= DOM_ENTRIES_BYTES_MAX
                ? DOM_FAIL(err, DOM_EXISTS, "the message is full")
                : DOM_OK;
 }
@@ -135,9 +130,7 @@ static void open_stream(struct export *export)
 static void walk(struct dom_job *job, struct dom_store_session *session)
 {
     struct export *export = (struct export *)((char *)job - offsetof(struct export, job));
-    struct dom_store *store = export->turn.router->store;
-    struct dom_tiledir tiledir = {0};
-    uint64_t stop = export->filter.first + JOB_ENTRIES;
+    uint64_t stop = export->filter.first + DOM_ENTRIES_JOB;
 
     (void)session;
     dom_buffer_clear(&export->out);
@@ -146,19 +139,17 @@ static void walk(struct dom_job *job, struct dom_store_session *session)
         open_stream(export);
     }
     export->filter.end = stop < export->end ? stop : export->end;
-    struct dom_log_walk log_walk = {
-        .tiledir = &tiledir, .filter = &export->filter, .use_index = true};
-    export->code = dom_tiledir_init(&tiledir, dom_store_log_dir(store, export->region), export->size,
+    export->code = dom_entries_walk(export->turn.router->store, export->region, export->size,
+                                    &export->filter, !export->read_all, take_entry, export,
                                     &export->err);
-    if (export->code == DOM_OK) {
-        export->code = dom_log_walk(&log_walk, take_entry, export, &export->err);
-    }
     if (export->code == DOM_OK) {
         export->filter.first = export->filter.end;
     } else if (export->code == DOM_EXISTS) {
         export->code = DOM_OK;
     }
-    dom_tiledir_cleanup(&tiledir);
+    if (export->out.len > 0) {
+        dom_wire_uint(&export->out, 4, export->filter.first);
+    }
     export->work.run = walked;
     export->work.next = NULL;
     dom_rpc_post(export->turn.router->server, &export->work, &export->work);
@@ -298,61 +289,6 @@ static void log_and_go(struct export *export)
 
 /* ---- what is asked ---- */
 
-/* False after having refused. */
-static bool take_filter(struct export *export, const Domicile__V1__ExportEntriesRequest *request)
-{
-    struct dom_turn *turn = &export->turn;
-    struct dom_export_filter *filter = &export->filter;
-    struct dom_error err = {0};
-
-    dom_export_filter_init(filter);
-    filter->from_ms = request->from_time_ms;
-    filter->until_ms = request->until_time_ms;
-    filter->first = request->from_index;
-    for (size_t i = 0; i < request->n_where; i++) {
-        if (dom_export_filter_add(filter, dom_pb_slice(request->where[i]), &err) != DOM_OK) {
-            (void)dom_refuse(&turn->refusal, DOM_INVALID, "where", "%s", err.message);
-            return false;
-        }
-    }
-    if (request->from_time_ms < 0 || request->until_time_ms < 0) {
-        (void)dom_refuse(&turn->refusal, DOM_INVALID, "from_time_ms", "a time before 1970");
-        return false;
-    }
-    if ((request->subject_kind.len == 0) != (request->subject_id.len == 0)) {
-        (void)dom_refuse(&turn->refusal, DOM_INVALID, "subject_id",
-                         "subject_kind and subject_id go together");
-        return false;
-    }
-    if (request->subject_id.len > 0) {
-        size_t num = dom_store_subject_hashes(
-            turn->router->session, export->region, dom_pb_slice(request->subject_kind),
-            dom_pb_slice(request->subject_id), export->subjects);
-        DOM_ASSERT(num > 0); /* the newest cannot be destroyed; none would ask for everything */
-        if (filter->num_where + num > DOM_EXPORT_WHERE_MAX) {
-            (void)dom_refuse(&turn->refusal, DOM_INVALID, "where", "over %u conditions",
-                             DOM_EXPORT_WHERE_MAX);
-            return false;
-        }
-        for (size_t i = 0; i < num; i++) {
-            filter->where[filter->num_where++] = (struct dom_export_where){
-                .key = DOM_EXPORT_subject, .value = dom_slice_str(export->subjects[i])};
-        }
-    }
-    export->size = dom_store_log_published(turn->router->store, export->region);
-    export->end = export->size;
-    if (request->end_index != 0 && request->end_index < export->end) {
-        export->end = request->end_index;
-    }
-    if (filter->first > export->end) {
-        (void)dom_refuse(&turn->refusal, DOM_INVALID, "from_index",
-                         "beyond the end of what is asked for or published (%llu)",
-                         (unsigned long long)export->end);
-        return false;
-    }
-    return true;
-}
-
 static void ask_policy(struct export *export, dom_policy_id kind, dom_policy_id purpose)
 {
     const struct dom_snapshot *snapshot = export->turn.snapshot;
@@ -440,10 +376,15 @@ void dom_handle_export_entries(struct dom_rpc_call *call, void *context)
     if (!dom_turn_need_role(turn, DOM_ROLE_AUDITOR)) {
         return;
     }
-    if (!take_filter(export, request)) {
+    struct dom_entries_ask ask = DOM_ENTRIES_ASK(request);
+    export->size = dom_store_log_published(turn->router->store, export->region);
+    if (!dom_entries_take(turn, export->region, &ask, export->size, &export->wanted)) {
         dom_turn_refuse(turn);
         return;
     }
+    export->filter = export->wanted.filter;
+    export->end = export->filter.end;
+    export->read_all = request->read_all;
     if (may_cross(export, dom_pb_slice(request->purpose))) {
         log_and_go(export);
     }

@@ -17,6 +17,7 @@
 #include "router/service/pilot.h"
 #include "router/service/router.h"
 #include "router/service/worker.h"
+#include "store/audit/walk.h"
 #include "store/store.h"
 
 #define DOM_BUILD_NAME "domicile/0.1.0"
@@ -259,6 +260,49 @@ void dom_turn_deny(struct dom_turn *turn, struct dom_access *access, const char 
  * open: where an entry about this home can lie. */
 dom_store_region dom_turn_log_region(const struct dom_turn *turn,
                                      const struct dom_policy_placement *placement);
+
+/* ---- entries that are asked for (entries.c) ---- */
+
+/* What ListEntries and ExportEntries have alike. Borrowed from the request. */
+struct dom_entries_ask {
+    const ProtobufCBinaryData *where;
+    size_t num_where;
+    int64_t from_time_ms;
+    int64_t until_time_ms;
+    uint64_t from_index;
+    uint64_t end_index;
+    ProtobufCBinaryData subject_kind;
+    ProtobufCBinaryData subject_id;
+};
+#define DOM_ENTRIES_ASK(request)                                                            \
+    {                                                                                       \
+        .where = (request)->where, .num_where = (request)->n_where,                         \
+        .from_time_ms = (request)->from_time_ms, .until_time_ms = (request)->until_time_ms, \
+        .from_index = (request)->from_index, .end_index = (request)->end_index,             \
+        .subject_kind = (request)->subject_kind, .subject_id = (request)->subject_id        \
+    }
+
+/* The filter of what is asked, in the call's memory. */
+struct dom_entries_filter {
+    struct dom_export_filter filter; /* its end: that of the whole call */
+    char subjects[DOM_STORE_SUBJECT_HASHES_MAX][64]; /* under each key, newest first */
+};
+#define DOM_ENTRIES_JOB (64U * DOM_TILE_WIDTH) /* looked at by one job: about 30 ms */
+#define DOM_ENTRIES_BYTES_MAX (1U << 20)       /* of one message */
+
+/* False with turn->refusal set. `size` is how many entries may be asked for. I/O thread. */
+bool dom_entries_take(struct dom_turn *turn, dom_store_region region,
+                      const struct dom_entries_ask *ask, uint64_t size,
+                      struct dom_entries_filter *out) DOM_MUST_USE;
+/* Goes over the log as it is published, as dom_log_walk does; `size` entries of it. On the worker.
+ * Errors: IO, CORRUPT, PARSE, those of `each`. */
+enum dom_code dom_entries_walk(struct dom_store *store, dom_store_region region, uint64_t size,
+                               const struct dom_export_filter *filter, bool use_index,
+                               dom_log_each_fn *each, void *arg,
+                               struct dom_error *err) DOM_MUST_USE;
+/* Appends an entry to a message, as its field. */
+void dom_entries_put(struct dom_buffer *out, unsigned field, uint64_t index,
+                     struct dom_slice entry);
 
 /* The witnesses' endpoint (witness.c). Errors: IO, PARSE (witness_logs), INVALID, UNAVAILABLE. */
 enum dom_code dom_router_open_witness(struct dom_router *router,
