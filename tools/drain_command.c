@@ -26,18 +26,16 @@ static const char s_help[] =
     "\n"
     "OPTIONS\n"
     "    --reason TEXT       told in the entries, at most 256 bytes\n"
-    "    --timeout-ms N      default 10000\n"
+    "    --timeout-ms N      default 10000; 0: as long as it takes\n"
     "    --format text|json\n"
     "\n"
     "EXIT STATUS\n"
     "    0 it drains; 1 failed; 3 usage; 4 refused.\n";
 
-enum { OPT_REASON = 256, OPT_TIMEOUT, OPT_FORMAT, OPT_HELP };
+enum { OPT_REASON = 256, OPT_HELP };
 
 static const struct option s_options[] = {DOM_PEER_OPTIONS,
                                           {"reason", required_argument, NULL, OPT_REASON},
-                                          {"timeout-ms", required_argument, NULL, OPT_TIMEOUT},
-                                          {"format", required_argument, NULL, OPT_FORMAT},
                                           {"help", no_argument, NULL, OPT_HELP},
                                           {NULL, 0, NULL, 0}};
 
@@ -47,26 +45,12 @@ struct args {
     bool help;
 };
 
-static bool take_timeout(struct args *args, const char *text)
-{
-    char *end = NULL;
-    unsigned long long number = strtoull(text, &end, 10);
-
-    args->peer.timeout_ms = number;
-    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && number > 0;
-}
-
 static bool take_option(struct args *args, int option, const char *value)
 {
     switch (option) {
     case OPT_REASON:
         args->reason = value;
         return true;
-    case OPT_TIMEOUT:
-        return take_timeout(args, value);
-    case OPT_FORMAT:
-        args->peer.json = strcmp(value, "json") == 0;
-        return args->peer.json || strcmp(value, "text") == 0;
     case OPT_HELP:
         args->help = true;
         return true;
@@ -78,18 +62,11 @@ static bool take_option(struct args *args, int option, const char *value)
 static bool take_args(struct args *args, int argc, char **argv)
 {
     int option = 0;
-    int at = 0;
 
     optind = 0;
-    while ((option = getopt_long(argc, argv, "", s_options, &at)) != -1) {
-        if (option == '?') {
-            return false;
-        }
-        if (!take_option(args, option, optarg)) {
-            (void)fprintf(stderr, "domicile drain: --%s: \"%s\" is no value for it; domicile drain --help "
-                                  "tells more\n",
-                          s_options[at].name, optarg);
-            return false;
+    while ((option = getopt_long(argc, argv, "", s_options, NULL)) != -1) {
+        if (option == '?' || !take_option(args, option, optarg)) {
+            return false; /* what is wrong has been said */
         }
     }
     if (optind < argc && !args->help) {

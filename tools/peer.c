@@ -1,5 +1,6 @@
 #include "tools/peer.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <libconfig.h>
 #include <stdlib.h>
@@ -110,6 +111,7 @@ bool dom_peer_init(struct dom_peer *peer, const char *verb)
     struct place places[NUM_PLACES];
 
     memset(peer, 0, sizeof(*peer));
+    peer->verb = verb;
     peer->timeout_ms = 10000;
     peer->address = "127.0.0.1:7443";
     list_places(peer, places);
@@ -125,11 +127,48 @@ bool dom_peer_init(struct dom_peer *peer, const char *verb)
     return true;
 }
 
+bool dom_peer_is_option(int option)
+{
+    return option >= DOM_PEER_OPT_ADDRESS && option <= DOM_PEER_OPT_FORMAT;
+}
+
+static bool take_timeout(struct dom_peer *peer, const char *text)
+{
+    char *end = NULL;
+
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0) {
+        (void)fprintf(stderr, "domicile %s: --timeout-ms: \"%s\" is not a whole number\n",
+                      peer->verb, text);
+        return false;
+    }
+    peer->timeout_ms = value;
+    return true;
+}
+
+static bool take_format(struct dom_peer *peer, const char *text)
+{
+    peer->json = strcmp(text, "json") == 0;
+    if (!peer->json && strcmp(text, "text") != 0) {
+        (void)fprintf(stderr, "domicile %s: --format: text or json is wanted, not \"%s\"\n",
+                      peer->verb, text);
+        return false;
+    }
+    return true;
+}
+
 bool dom_peer_option(struct dom_peer *peer, int option, const char *value)
 {
     struct place places[NUM_PLACES];
 
-    if (option < DOM_PEER_OPT_ADDRESS || option > DOM_PEER_OPT_SERVER_NAME) {
+    if (option == DOM_PEER_OPT_TIMEOUT) {
+        return take_timeout(peer, value);
+    }
+    if (option == DOM_PEER_OPT_FORMAT) {
+        return take_format(peer, value);
+    }
+    if (!dom_peer_is_option(option)) {
         return false;
     }
     list_places(peer, places); /* in the order of the options */

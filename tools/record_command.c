@@ -24,7 +24,7 @@ static const char s_help[] =
     "WHO ASKS\n"
     "    --address HOST:PORT   the router (DOMICILE_ADDRESS; 127.0.0.1:7443)\n"
     "    --cert FILE           our certificate (DOMICILE_CERT)\n"
-    "    --key FILE            its key, 0600 (DOMICILE_KEY)\n"
+    "    --key FILE            its key, 0600 (DOMICILE_KEY); --tls-key says the same\n"
     "    --ca FILE             who issued the router's (DOMICILE_CA)\n"
     "    --server-name NAME    the name in it (DOMICILE_SERVER_NAME; the host)\n"
     "    --service NAME        instead, for a router in insecure-loopback mode: the\n"
@@ -47,7 +47,7 @@ static const char s_help[] =
     "    --at-least-version N  get: a replica that has this version\n"
     "    --max-staleness-ms N  get: a replica no further behind than this\n"
     "    --limit N             list: stop after N pages of 100\n"
-    "    --timeout-ms N        default 10000\n"
+    "    --timeout-ms N        default 10000; 0: as long as it takes\n"
     "    --format text|json    list prints one JSON object a line\n"
     "\n"
     "EXIT STATUS\n"
@@ -66,8 +66,6 @@ enum {
     OPT_AT_LEAST,
     OPT_STALENESS,
     OPT_LIMIT,
-    OPT_TIMEOUT,
-    OPT_FORMAT,
     OPT_HELP
 };
 
@@ -85,8 +83,6 @@ static const struct option s_options[] = {
     {"at-least-version", required_argument, NULL, OPT_AT_LEAST},
     {"max-staleness-ms", required_argument, NULL, OPT_STALENESS},
     {"limit", required_argument, NULL, OPT_LIMIT},
-    {"timeout-ms", required_argument, NULL, OPT_TIMEOUT},
-    {"format", required_argument, NULL, OPT_FORMAT},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0}};
 
@@ -241,20 +237,10 @@ static bool take_mask(struct args *args, char *list)
     return true;
 }
 
-static bool take_format(struct args *args, const char *format)
-{
-    args->peer.json = strcmp(format, "json") == 0;
-    if (!args->peer.json && strcmp(format, "text") != 0) {
-        (void)fprintf(stderr, "domicile record: --format is text or json, not \"%s\"\n", format);
-        return false;
-    }
-    return true;
-}
-
 static bool take_option(struct args *args, int option, char *value)
 {
-    if (dom_peer_option(&args->peer, option, value)) {
-        return true;
+    if (dom_peer_is_option(option)) {
+        return dom_peer_option(&args->peer, option, value);
     }
     switch (option) {
     case OPT_PURPOSE:
@@ -287,10 +273,6 @@ static bool take_option(struct args *args, int option, char *value)
         return number("max-staleness-ms", value, &args->max_staleness_ms);
     case OPT_LIMIT:
         return number("limit", value, &args->pages);
-    case OPT_TIMEOUT:
-        return number("timeout-ms", value, &args->peer.timeout_ms);
-    case OPT_FORMAT:
-        return take_format(args, value);
     default:
         return false;
     }

@@ -46,11 +46,11 @@ static const char s_help[] =
     "    --key FILE, --command CMD --vkey FILE: see domicile policy sign --help\n"
     "\n"
     "WHO ASKS\n"
-    "    --address, --cert, --key-file, --ca, --server-name, --service, --region and the context\n"
-    "    file, as for domicile record (whose --key is --key-file here)\n"
+    "    --address, --cert, --tls-key, --ca, --server-name, --service, --region and the context\n"
+    "    file, as for domicile record (whose --key is --tls-key, or --key-file, here)\n"
     "\n"
     "OPTIONS\n"
-    "    --timeout-ms N      default 10000\n"
+    "    --timeout-ms N      default 10000; 0: as long as it takes\n"
     "    --format text|json  --watch prints one JSON object a line\n"
     "\n"
     "EXIT STATUS\n"
@@ -66,19 +66,13 @@ enum {
     OPT_VKEY,
     OPT_ORDER,
     OPT_OUT,
-    OPT_TIMEOUT,
-    OPT_FORMAT,
     OPT_HELP
 };
 
 static const struct option s_options[] = {
-    {"address", required_argument, NULL, DOM_PEER_OPT_ADDRESS},
-    {"service", required_argument, NULL, DOM_PEER_OPT_SERVICE},
-    {"region", required_argument, NULL, DOM_PEER_OPT_REGION},
-    {"cert", required_argument, NULL, DOM_PEER_OPT_CERT},
+    DOM_PEER_WHO_OPTIONS,
     {"key-file", required_argument, NULL, DOM_PEER_OPT_KEY},
-    {"ca", required_argument, NULL, DOM_PEER_OPT_CA},
-    {"server-name", required_argument, NULL, DOM_PEER_OPT_SERVER_NAME},
+    {"format", required_argument, NULL, DOM_PEER_OPT_FORMAT},
     {"timestamp", required_argument, NULL, OPT_TIMESTAMP},
     {"watch", no_argument, NULL, OPT_WATCH},
     {"version", required_argument, NULL, OPT_VERSION},
@@ -88,8 +82,6 @@ static const struct option s_options[] = {
     {"vkey", required_argument, NULL, OPT_VKEY},
     {"order", required_argument, NULL, OPT_ORDER},
     {"out", required_argument, NULL, OPT_OUT},
-    {"timeout-ms", required_argument, NULL, OPT_TIMEOUT},
-    {"format", required_argument, NULL, OPT_FORMAT},
     {"help", no_argument, NULL, OPT_HELP},
     {NULL, 0, NULL, 0}};
 
@@ -112,15 +104,6 @@ static bool take_number(const char *text, int64_t *out)
 
     *out = strtoll(text, &end, 10);
     return text[0] >= '0' && text[0] <= '9' && *end == '\0' && *out >= 0;
-}
-
-static bool take_timeout(struct args *args, const char *text)
-{
-    int64_t number = 0;
-    bool ok = take_number(text, &number);
-
-    args->peer.timeout_ms = (uint64_t)number;
-    return ok;
 }
 
 static bool take_option(struct args *args, int option, const char *value)
@@ -155,16 +138,11 @@ static bool take_option(struct args *args, int option, const char *value)
     case OPT_OUT:
         args->out = value;
         return true;
-    case OPT_TIMEOUT:
-        return take_timeout(args, value);
-    case OPT_FORMAT:
-        args->peer.json = strcmp(value, "json") == 0;
-        return args->peer.json || strcmp(value, "text") == 0;
     case OPT_HELP:
         args->help = true;
         return true;
     default:
-        return dom_peer_option(&args->peer, option, value);
+        return false;
     }
 }
 
@@ -184,7 +162,11 @@ static bool begin(struct args *args, int argc, char **argv, int words_min, int w
         if (option == '?') {
             return false;
         }
-        if (!take_option(args, option, optarg)) {
+        if (dom_peer_is_option(option)) {
+            if (!dom_peer_option(&args->peer, option, optarg)) {
+                return false; /* what is wrong has been said */
+            }
+        } else if (!take_option(args, option, optarg)) {
             (void)dom_policy_usage("bad or too many values:", optarg);
             return false;
         }
