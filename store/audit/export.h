@@ -25,7 +25,7 @@ struct dom_export_stats {
     uint64_t last_index; /* of the last row, if count is not 0 */
 };
 struct dom_export_options {
-    const struct dom_tiledir *tiledir;
+    const struct dom_tiledir *tiledir; /* of dom_export_write */
     const struct dom_export_filter *filter;
     const struct dom_export_format *format; /* NULL: jsonl */
     FILE *out;
@@ -51,6 +51,23 @@ enum dom_code dom_export_write(const struct dom_export_options *options,
 enum dom_code dom_export_jsonl(const struct dom_tiledir *tiledir,
                                const struct dom_export_filter *filter, FILE *out,
                                struct dom_export_stats *stats, struct dom_error *err) DOM_MUST_USE;
+
+/* The same for entries that come from elsewhere, one by one, ascending; `tiledir`, `use_index` and
+ * `progress` are not used. With resume_check those that the file has are to be given again, else
+ * those behind resume_after. */
+struct dom_export_writer;
+/* Writes the header, or takes over the file's rows. Errors: as above. */
+enum dom_code dom_export_writer_new(struct dom_export_writer **writerp,
+                                    const struct dom_export_options *options,
+                                    struct dom_export_stats *stats,
+                                    struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_export_writer_add(struct dom_export_writer *writer, uint64_t index,
+                                    struct dom_slice entry, struct dom_error *err) DOM_MUST_USE;
+/* Flushes, and sets stats->sha256, also when it fails. */
+enum dom_code dom_export_writer_end(struct dom_export_writer *writer,
+                                    struct dom_error *err) DOM_MUST_USE;
+/* Legal on NULL. */
+void dom_export_writer_destroy(struct dom_export_writer *writer);
 
 /* ---- the manifest ------------------------------------------------------------------------- */
 
