@@ -14,129 +14,6 @@
 
 #define KEY_FILE_BYTES_MAX 65536U
 
-static const char s_help[] =
-    "NAME\n"
-    "    domicile audit - check, export, prove, report and follow audit logs, offline\n"
-    "\n"
-    "SYNOPSIS\n"
-    "    domicile audit verify --log DIR [--key VKEY]... [--policy FILE] [--old CHECKPOINT]\n"
-    "        [--skew MS] [--index]\n"
-    "    domicile audit export --log DIR [--format F] [--from TIME] [--to TIME]\n"
-    "        [--where KEY=VALUE]... [--first N] [--end N] [--out FILE] [--resume-after N]\n"
-    "        [--manifest FILE [--sign-key FILE]]\n"
-    "    domicile audit check-export FILE --manifest FILE --key VKEY...\n"
-    "    domicile audit report (art30|dsp-202-1101|dsp-202-1104|matrix) --log DIR...\n"
-    "        [--from TIME] [--to TIME] [--where KEY=VALUE]... [--format md|html|csv]\n"
-    "        [--out FILE]\n"
-    "    domicile audit gap --log DIR [--log DIR]... [--max-gap MS] [--from TIME] [--to TIME]\n"
-    "    domicile audit consistency --old CHECKPOINT [--new CHECKPOINT] --log DIR\n"
-    "    domicile audit prove --log DIR (--index N | --id UUID) [--out FILE]\n"
-    "    domicile audit check-proof FILE (--key VKEY | --policy FILE)\n"
-    "    domicile audit watch --sign-key FILE --state DIR (--policy FILE | --key VKEY...)\n"
-    "        [--listen ADDRESS:PORT]\n"
-    "    domicile audit witness-key --name NAME --out FILE\n"
-    "    domicile audit tail --log DIR [-n N] [--where KEY=VALUE]... [--follow]\n"
-    "    domicile audit query --log DIR [--subject KIND/ID --keys FILE] [--where KEY=VALUE]...\n"
-    "        [--from TIME] [--to TIME] [--first N] [--end N] [-n N] [--no-index]\n"
-    "    domicile audit hash KIND/ID --keys FILE\n"
-    "    domicile audit index --log DIR\n"
-    "    domicile audit rotate-subject --keys FILE\n"
-    "    domicile audit destroy-subject --keys FILE --epoch N\n"
-    "\n"
-    "DESCRIPTION\n"
-    "    DIR is a region's published log, <data>/<region>/audit, or a copy of it. Nothing but\n"
-    "    its files is read; the router need not run.\n"
-    "\n"
-    "    verify       hashes every entry again and compares every tile, the root, the signature\n"
-    "                 and, with --old, the beginning of the log with a checkpoint kept earlier.\n"
-    "    export       writes entries in a form for other tools, one row per entry.\n"
-    "    check-export compares an export with its signed manifest: digest, rows, indexes; jsonl\n"
-    "                 and cloudevents hold the entries, so these are hashed again as well. The\n"
-    "                 log itself is not needed.\n"
-    "    report       writes a register: art30 (GDPR Art. 30: transfers by purpose, recipient,\n"
-    "                 countries, safeguards), dsp-202-1101 (28 CFR 202.1101: each transaction\n"
-    "                 with a country of concern), dsp-202-1104 (28 CFR 202.1104: those that were\n"
-    "                 refused), matrix (flows from country to country by class and purpose).\n"
-    "                 The logs are verified first; each line names the log and the entries\n"
-    "                 that back it.\n"
-    "    gap          finds stretches of time without any entry; with several logs it tells what\n"
-    "                 the others recorded meanwhile, and whether each region's log mirrors what\n"
-    "                 the others say went to that region (--skew MS: the newest need not be yet).\n"
-    "    consistency  proves that the log of --old is the beginning of that of --new (without\n"
-    "                 --new: of the log's own checkpoint), from the log's tiles.\n"
-    "    prove        writes a proof of one entry that anybody can check without the log.\n"
-    "    check-proof  checks such a proof and prints its entry.\n"
-    "    tail         prints the last entries; with --follow also each new one, as soon as a\n"
-    "                 checkpoint covers it.\n"
-    "    query        prints the entries that pass, the oldest first. It reads only what DIR/index\n"
-    "                 says may matter: --no-index reads all, verify --index checks the index.\n"
-    "    hash         prints the name that a region's log has for a record or a person.\n"
-    "    index        makes DIR/index, or what of it is missing or of another version; the router\n"
-    "                 does so by itself.\n";
-
-/* In two pieces: C promises no longer ones. */
-static const char s_help_options[] =
-    "    watch        is a witness (C2SP tlog-witness): serves POST /add-checkpoint and cosigns\n"
-    "                 what continues the last checkpoint that it cosigned of a log.\n"
-    "    witness-key  makes the key of a witness and prints its public half.\n"
-    "    rotate-subject   adds an epoch to the key by which the log names persons and records.\n"
-    "    destroy-subject  destroys an older epoch: who its hashes name can never be told again.\n"
-    "\n"
-    "OPTIONS\n"
-    "    --log DIR        the published log.\n"
-    "    --key VKEY       a log's public key, name+id+base64; may be given several times.\n"
-    "    --key-file FILE  such keys, one per line. Without any the key in DIR/vkey is used,\n"
-    "                     which whoever changed the log could have changed too.\n"
-    "    --policy FILE    a trust policy (C2SP tlog-policy): logs, witnesses, and the quorum of\n"
-    "                     cosignatures without which verify and check-proof fail. Its logs'\n"
-    "                     keys are used as those of --key are.\n"
-    "    --old FILE       a checkpoint of this log that was kept elsewhere.\n"
-    "    --skew MS        how far entries' times may go backwards unreported; 60000.\n"
-    "    --from, --to     times (2026-11-22 or 2026-11-22T10:00:00Z); --to is not included.\n"
-    "    --first, --end   indexes; --end is not included.\n"
-    "    --where K=V      an entry that says so. Several values of one key: any of them; several\n"
-    "                     keys: all of them. Keys are listed below.\n"
-    "    --subject S      what concerns this record or person: KIND/ID (with --keys) or the hash.\n"
-    "    --keys FILE      a region's key file, <key_dir>/<region>.key; to be read by its owner\n"
-    "                     only.\n"
-    "    --index          (verify) also make the index again and compare.\n"
-    "    --no-index       read every bundle.\n"
-    "    --out FILE       instead of standard output.\n"
-    "    --resume-after N goes on with FILE, an export that broke off, behind its row of index N;\n"
-    "                     without --out the output begins behind that row, with no header.\n"
-    "    --manifest FILE  says what was exported, with its SHA-256; --sign-key FILE signs it,\n"
-    "                     once the log has been verified.\n"
-    "    --max-gap MS     the longest silence that is not told; 3600000.\n"
-    "    --format F       export: jsonl, csv, ocsf, ecs, cef, cloudevents. report: md, html, csv.\n"
-    "                     Others: text or json.\n"
-    "    -n N             how many entries; tail: 10, query: all.\n"
-    "    --epoch N        destroy-subject: which.\n"
-    "    --rate BYTES     fsck, verify: bytes per second to read at most.\n"
-    "    --listen A:P     watch: where; 127.0.0.1:7480.\n"
-    "    --state DIR      watch: where it remembers the last checkpoints; never to be set back.\n"
-    "    --name NAME      witness-key: the key's name, such as witness.example.com.\n"
-    "    --follow         goes on until it is interrupted.\n"
-    "    --help           prints this text.\n";
-
-static const char s_help_status[] =
-    "\n"
-    "EXIT STATUS\n"
-    "    0 sound, or done; 1 tampered (the first bad index and file are named), gaps found, or\n"
-    "    failed; 3 usage.\n";
-
-static int help(void)
-{
-    (void)fputs(s_help, stdout);
-    (void)fputs(s_help_options, stdout);
-    (void)puts("\nKEYS OF --where");
-    for (unsigned key = 0; key < DOM_EXPORT_KEY_COUNT; key++) {
-        (void)printf("    %-16s %s\n", dom_export_key_name((enum dom_export_key)key),
-                     dom_export_key_doc((enum dom_export_key)key));
-    }
-    (void)fputs(s_help_status, stdout);
-    return DOM_EXIT_OK;
-}
-
 int dom_audit_complain(const struct dom_audit_args *args, const struct dom_error *err)
 {
     (void)fprintf(stderr, "domicile audit %s: %s\n", args->verb, err->message);
@@ -275,10 +152,17 @@ enum option_id {
     OPT_KEYS,
     OPT_SUBJECT,
     OPT_NO_INDEX,
+    OPT_LOG_REGION,
+    OPT_PURPOSE,
+    OPT_CHECKPOINT,
     OPT_HELP,
 };
 
 static const struct option s_options[] = {
+    DOM_PEER_WHO_OPTIONS,
+    {"log-region", required_argument, NULL, OPT_LOG_REGION},
+    {"purpose", required_argument, NULL, OPT_PURPOSE},
+    {"checkpoint", required_argument, NULL, OPT_CHECKPOINT},
     {"log", required_argument, NULL, OPT_LOG},
     {"key", required_argument, NULL, OPT_KEY},
     {"key-file", required_argument, NULL, OPT_KEY_FILE},
@@ -365,7 +249,8 @@ static bool take_text(struct dom_audit_args *args, int option, const char *value
         {OPT_FORMAT, &args->format},     {OPT_POLICY, &args->policy},
         {OPT_LISTEN, &args->listen},     {OPT_STATE, &args->state},
         {OPT_NAME, &args->name},         {OPT_KEYS, &args->keys_file},
-        {OPT_SUBJECT, &args->subject},
+        {OPT_SUBJECT, &args->subject},   {OPT_LOG_REGION, &args->log_region},
+        {OPT_PURPOSE, &args->purpose},   {OPT_CHECKPOINT, &args->which},
     };
 
     for (size_t i = 0; i < DOM_ARRAY_LEN(texts); i++) {
@@ -377,14 +262,36 @@ static bool take_text(struct dom_audit_args *args, int option, const char *value
     return false;
 }
 
+/* An export has no time that it should take. */
+#define PEER_TIMEOUT_MS 0U
+
+static enum dom_code take_peer_option(struct dom_audit_args *args, int option, const char *value,
+                                      struct dom_error *err)
+{
+    if (!args->has_peer && !dom_peer_init(&args->peer, "audit")) {
+        return DOM_FAIL(err, DOM_USAGE, "the context file is not right");
+    }
+    if (!args->has_peer) {
+        args->peer.timeout_ms = PEER_TIMEOUT_MS;
+        args->has_peer = true;
+    }
+    if (dom_peer_is_option(option) && !dom_peer_option(&args->peer, option, value)) {
+        return DOM_FAIL(err, DOM_USAGE, "an option has a value that it cannot have");
+    }
+    return DOM_OK;
+}
+
 static enum dom_code take_option(struct dom_audit_args *args, int option, const char *value,
                                  struct dom_error *err)
 {
     uint64_t number = 0;
     enum dom_code rc = DOM_OK;
 
+    if (dom_peer_is_option(option)) {
+        return take_peer_option(args, option, value, err);
+    }
     if (take_text(args, option, value)) {
-        return DOM_OK;
+        return option == OPT_LOG_REGION ? take_peer_option(args, option, value, err) : DOM_OK;
     }
     switch (option) {
         case OPT_LOG:
@@ -452,7 +359,7 @@ static const struct verb {
 } s_verbs[] = {
     {"verify", dom_audit_verify, NULL, TEXT_OR_JSON, 1, 1, false},
     {"fsck", dom_audit_verify, NULL, TEXT_OR_JSON, 1, 1, false},
-    {"export", dom_audit_export, NULL, "jsonl, csv, ocsf, ecs, cef, cloudevents", 1, 1, false},
+    {"export", dom_audit_export, NULL, "jsonl, csv, ocsf, ecs, cef, cloudevents", 0, 1, false},
     {"check-export", dom_audit_check_export, "an export's file", TEXT_OR_JSON, 0, 0, true},
     {"report", dom_audit_report, "a report's name", "md, html, csv", 1, DOM_AUDIT_LOGS_MAX, false},
     {"gap", dom_audit_gap, NULL, TEXT_OR_JSON, 1, DOM_AUDIT_LOGS_MAX, false},
@@ -496,6 +403,24 @@ static enum dom_code check_format(struct dom_audit_args *args, const struct verb
                           verb->formats, args->format);
 }
 
+/* The same of options about a router. */
+static const char *find_peer_misuse(const struct dom_audit_args *args)
+{
+    bool is_export = strcmp(args->verb, "export") == 0;
+
+    if (is_export && (args->num_logs == 0) == (args->log_region == NULL)) {
+        return "one of --log and --log-region is wanted";
+    }
+    if ((args->has_peer || args->purpose != NULL) && (!is_export || args->log_region == NULL)) {
+        return "options about a router go with export --log-region";
+    }
+    if (args->subject != NULL && strcmp(args->verb, "query") != 0 &&
+        strcmp(args->verb, "tail") != 0 && !is_export) {
+        return "--subject goes with query, tail and export";
+    }
+    return NULL;
+}
+
 /* What is wrong with the options together; NULL when nothing is. */
 static const char *find_misuse(const struct dom_audit_args *args)
 {
@@ -503,6 +428,11 @@ static const char *find_misuse(const struct dom_audit_args *args)
 
     if (strcmp(args->verb, "prove") == 0 && args->has_index == (args->id != NULL)) {
         return "one of --index and --id is wanted";
+    }
+    if (args->which != NULL && (strcmp(args->verb, "prove") != 0 ||
+                                (strcmp(args->which, "newest") != 0 &&
+                                 strcmp(args->which, "cosigned") != 0))) {
+        return "--checkpoint newest or cosigned goes with prove";
     }
     if (strcmp(args->verb, "consistency") == 0 && args->old == NULL) {
         return "--old is wanted";
@@ -531,6 +461,9 @@ static const char *find_misuse(const struct dom_audit_args *args)
     }
     if (args->sign_key != NULL && !is_watch && (args->manifest == NULL || is_check)) {
         return "--sign-key goes with export --manifest";
+    }
+    if (find_peer_misuse(args) != NULL) {
+        return find_peer_misuse(args);
     }
     if (args->has_resume && args->manifest != NULL && args->out == NULL) {
         return "--manifest with --resume-after wants --out: it tells of the whole export";
@@ -577,7 +510,7 @@ static int run_verb(size_t verb, int argc, char **argv, struct dom_audit_args *a
     opterr = 0;
     while ((option = getopt_long(argc, argv, "n:h", options, NULL)) != -1) {
         if (option == OPT_HELP || option == 'h') {
-            return help();
+            return dom_audit_help();
         }
         enum dom_code rc = take_option(args, option, optarg, &err);
         if (rc != DOM_OK) {
@@ -601,7 +534,7 @@ int dom_audit_command(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 ||
         strcmp(argv[1], "-h") == 0) {
-        return help();
+        return dom_audit_help();
     }
     for (size_t i = 0; i < DOM_ARRAY_LEN(s_verbs); i++) {
         if (strcmp(argv[1], s_verbs[i].name) != 0) {

@@ -1,12 +1,14 @@
 /* domicile audit export and tail. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "store/audit/index.h"
 #include "store/audit/tiledir.h"
 #include "tools/audit_internal.h"
 #include "tools/command.h"
@@ -15,8 +17,8 @@
 
 /* ---- export --------------------------------------------------------------------------------- */
 
-static enum dom_code write_manifest(const struct dom_audit_args *args,
-                                    const struct dom_manifest *manifest, struct dom_error *err)
+enum dom_code dom_audit_write_manifest(const struct dom_audit_args *args,
+                                       const struct dom_manifest *manifest, struct dom_error *err)
 {
     struct dom_note_signer signer = {0};
     struct dom_buffer text = {0};
@@ -71,7 +73,10 @@ static enum dom_code export_to(struct dom_audit_args *args, FILE *out, struct do
         .progress = dom_audit_progress_show,
         .progress_arg = &progress,
     };
-    enum dom_code rc = dom_audit_open_log(args, &note, &checkpoint, err);
+    enum dom_code rc = dom_audit_add_subject(args, err);
+    if (rc == DOM_OK) {
+        rc = dom_audit_open_log(args, &note, &checkpoint, err);
+    }
     if (rc == DOM_OK && args->sign_key != NULL) {
         /* Nobody should sign for entries that are not those of the log. */
         rc = dom_audit_check_log(args, dom_buffer_slice(&note), err);
@@ -94,7 +99,7 @@ static enum dom_code export_to(struct dom_audit_args *args, FILE *out, struct do
                                         .stats = &stats,
                                         .time_ms = dom_clock_wall_ms(dom_clock_system()),
                                         .checkpoint = dom_buffer_slice(&note)};
-        rc = write_manifest(args, &manifest, err);
+        rc = dom_audit_write_manifest(args, &manifest, err);
     }
     if (rc == DOM_OK) {
         (void)fprintf(stderr, "exported %llu of %llu entries, %llu bytes%s\n"
@@ -126,11 +131,17 @@ int dom_audit_export(struct dom_audit_args *args)
             return dom_audit_complain(args, &err);
         }
     }
-    enum dom_code rc = export_to(args, out, &err);
+    int status = DOM_EXIT_OK;
+    enum dom_code rc = DOM_OK;
+    if (args->log_region != NULL) {
+        status = dom_audit_export_from_router(args, out);
+    } else {
+        rc = export_to(args, out, &err);
+    }
     if (args->out != NULL && fclose(out) != 0 && rc == DOM_OK) {
         rc = DOM_FAIL(&err, DOM_IO, "%s: cannot close: %s", args->out, strerror(errno));
     }
-    return rc == DOM_OK ? DOM_EXIT_OK : dom_audit_complain(args, &err);
+    return rc == DOM_OK ? status : dom_audit_complain(args, &err);
 }
 
 /* ---- tail ----------------------------------------------------------------------------------- */
@@ -157,6 +168,61 @@ enum dom_code dom_audit_print_entry(void *arg, uint64_t index, struct dom_slice 
     return put < 0 ? DOM_FAIL(err, DOM_IO, "cannot write: %s", strerror(errno)) : DOM_OK;
 }
 
+/* Windows in which the last entries that pass are looked for, from the end backwards: one bundle
+ * first, as mostly they are there, then larger ones up to what one file of the index tells of. */
+#define TAIL_WINDOW_MAX ((uint64_t)DOM_INDEX_GROUP * DOM_TILE_WIDTH)
+
+struct window {
+    uint64_t *indexes; /* of what passes in it; room for a whole one */
+    size_t num;
+};
+
+static enum dom_code keep_index(void *arg, uint64_t index, struct dom_slice entry,
+                                const struct dom_entry_head *head, struct dom_error *err)
+{
+    struct window *window = arg;
+
+    (void)entry;
+    (void)head;
+    (void)err;
+    window->indexes[window->num++] = index;
+    return DOM_OK;
+}
+
+/* *first is where the last args->lines entries that pass begin; the end when none does. */
+static enum dom_code find_tail(const struct dom_audit_args *args, const struct dom_tiledir *tiledir,
+                               uint64_t *first, struct dom_error *err)
+{
+    struct dom_export_filter filter = args->filter;
+    struct dom_log_walk walk = {
+        .tiledir = tiledir, .filter = &filter, .use_index = !args->no_index};
+    uint64_t lowest = filter.first > tiledir->first ? filter.first : tiledir->first;
+    uint64_t left = args->lines;
+    uint64_t width = DOM_TILE_WIDTH;
+    struct window window = {
+        .indexes = malloc((TAIL_WINDOW_MAX + DOM_TILE_WIDTH) * sizeof(uint64_t))};
+    enum dom_code rc =
+        window.indexes == NULL ? DOM_FAIL(err, DOM_RESOURCE, "out of memory") : DOM_OK;
+
+    filter.end = filter.end < tiledir->size ? filter.end : tiledir->size;
+    *first = filter.end;
+    while (rc == DOM_OK && left > 0 && filter.end > lowest) {
+        uint64_t begin = filter.end > width ? filter.end - width : 0;
+        begin -= begin % DOM_TILE_WIDTH; /* no bundle is read twice */
+        filter.first = begin > lowest ? begin : lowest;
+        window.num = 0;
+        rc = dom_log_walk(&walk, keep_index, &window, err);
+        if (rc == DOM_OK && window.num > 0) {
+            *first = window.indexes[window.num > left ? window.num - left : 0];
+        }
+        left -= window.num > left ? left : window.num;
+        filter.end = filter.first;
+        width = width * 4 < TAIL_WINDOW_MAX ? width * 4 : TAIL_WINDOW_MAX;
+    }
+    free(window.indexes);
+    return rc;
+}
+
 /* Prints what is new since *seen and moves it on. */
 static enum dom_code print_new(struct dom_audit_args *args, uint64_t *seen, bool first,
                                struct dom_error *err)
@@ -164,6 +230,9 @@ static enum dom_code print_new(struct dom_audit_args *args, uint64_t *seen, bool
     struct dom_tiledir tiledir = {0};
     struct dom_checkpoint checkpoint;
     struct dom_buffer note = {0};
+    struct dom_export_filter filter = args->filter;
+    struct dom_log_walk walk = {
+        .tiledir = &tiledir, .filter = &filter, .use_index = first && !args->no_index};
 
     enum dom_code rc = dom_audit_open_log(args, &note, &checkpoint, err);
     if (rc == DOM_OK) {
@@ -173,11 +242,14 @@ static enum dom_code print_new(struct dom_audit_args *args, uint64_t *seen, bool
         rc = DOM_FAIL(err, DOM_TAMPERED, "the log went back from size %llu to %llu",
                       (unsigned long long)*seen, (unsigned long long)checkpoint.head.size);
     }
+    if (rc == DOM_OK && first) {
+        rc = find_tail(args, &tiledir, &filter.first, err);
+    } else if (filter.first < *seen) {
+        filter.first = *seen;
+    }
     if (rc == DOM_OK) {
-        uint64_t size = checkpoint.head.size;
-        args->filter.first = !first ? *seen : size > args->lines ? size - args->lines : 0;
-        rc = dom_log_each(&tiledir, &args->filter, dom_audit_print_entry, args, err);
-        *seen = size;
+        rc = dom_log_walk(&walk, dom_audit_print_entry, args, err);
+        *seen = checkpoint.head.size;
     }
     if (rc == DOM_OK && fflush(stdout) != 0) {
         rc = DOM_FAIL(err, DOM_IO, "cannot write: %s", strerror(errno));
@@ -220,9 +292,9 @@ int dom_audit_tail(struct dom_audit_args *args)
     struct dom_error err = {0};
     uint64_t seen = 0;
     int fd = -1;
-    enum dom_code rc = DOM_OK;
+    enum dom_code rc = dom_audit_add_subject(args, &err);
 
-    if (args->follow) {
+    if (rc == DOM_OK && args->follow) {
         /* Watch before the first look: what comes in between is not missed. */
         fd = inotify_init1(IN_CLOEXEC);
         if (fd < 0 ||

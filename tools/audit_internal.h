@@ -11,6 +11,9 @@
 #include "store/audit/checkpoint.h"
 #include "store/audit/export.h"
 #include "store/audit/quorum.h"
+#include "store/region/keyring.h"
+#include "store/region/subject.h"
+#include "tools/peer.h"
 
 #define DOM_AUDIT_KEYS_MAX (16U + DOM_QUORUM_LOGS_MAX) /* --key and a policy's logs */
 #define DOM_AUDIT_LOGS_MAX 16U
@@ -28,12 +31,18 @@ struct dom_audit_args {
     const char *manifest; /* --manifest */
     const char *sign_key; /* --sign-key */
     const char *id;       /* --id */
+    const char *which;    /* --checkpoint: newest or cosigned; NULL: the latter if it can be */
     uint64_t index;       /* --index */
     bool has_index;
     uint64_t resume_after; /* --resume-after */
     bool has_resume;
     const char *keys_file; /* --keys: a region's key file */
     const char *subject;   /* --subject: KIND/ID, or a keyed hash */
+    char subject_hashes[DOM_KEY_EPOCHS_MAX][DOM_SUBJECT_HASH_SIZE]; /* of it, in the filter */
+    const char *log_region; /* --log-region: the log is asked for from a router */
+    const char *purpose;    /* --purpose */
+    struct dom_peer peer;   /* --address, ...; begun by the first of them or by --log-region */
+    bool has_peer;
     bool no_index;         /* --no-index */
     bool check_index;      /* verify --index */
     int64_t max_gap_ms; /* --max-gap */
@@ -54,6 +63,9 @@ struct dom_audit_args {
     struct dom_quorum *quorum; /* what it says; NULL: none given */
     bool own_key; /* the key came from the log's own folder */
 };
+
+/* Prints what --help tells; DOM_EXIT_OK. */
+int dom_audit_help(void);
 
 /* "domicile audit VERB: message" on stderr; returns DOM_EXIT_FAILED. */
 int dom_audit_complain(const struct dom_audit_args *args, const struct dom_error *err);
@@ -97,11 +109,22 @@ enum dom_code dom_audit_print_entry(void *arg, uint64_t index, struct dom_slice 
                                     const struct dom_entry_head *head,
                                     struct dom_error *err) DOM_MUST_USE;
 
+/* Adds subject=HASH to the filter for --subject, under each epoch of --keys. A name of which no key
+ * is at hand is refused. Errors: INVALID, IO. */
+enum dom_code dom_audit_add_subject(struct dom_audit_args *args, struct dom_error *err) DOM_MUST_USE;
+
+/* Writes --manifest, signed with --sign-key if there is one. Errors: INVALID, IO, PARSE. */
+enum dom_code dom_audit_write_manifest(const struct dom_audit_args *args,
+                                       const struct dom_manifest *manifest,
+                                       struct dom_error *err) DOM_MUST_USE;
+
 /* Verbs that are in files of their own; each returns an exit code. */
 int dom_audit_check_export(struct dom_audit_args *args);
 int dom_audit_check_proof(struct dom_audit_args *args);
 int dom_audit_consistency(struct dom_audit_args *args);
 int dom_audit_export(struct dom_audit_args *args);
+/* The export of --log-region, into `out`. */
+int dom_audit_export_from_router(struct dom_audit_args *args, FILE *out);
 int dom_audit_gap(struct dom_audit_args *args);
 int dom_audit_hash(struct dom_audit_args *args);
 int dom_audit_index(struct dom_audit_args *args);

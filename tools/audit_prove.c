@@ -89,6 +89,58 @@ static enum dom_code check_own(const struct dom_audit_args *args, struct dom_sli
     return rc;
 }
 
+/* Takes checkpoint.cosigned when it covers the entry: who trusts nobody's word alone wants the
+ * outside witnesses' lines in the proof. It is a checkpoint of the same log, a little older. */
+static enum dom_code prefer_cosigned(struct dom_audit_args *args, struct dom_buffer *note,
+                                     struct dom_checkpoint *checkpoint, struct dom_error *err)
+{
+    struct dom_buffer bytes = {0};
+    struct dom_checkpoint cosigned = {0};
+    bool must = args->which != NULL && strcmp(args->which, "cosigned") == 0;
+
+    if (args->which != NULL && strcmp(args->which, "newest") == 0) {
+        return DOM_OK;
+    }
+    enum dom_code rc = dom_tiledir_read_cosigned(args->log, &bytes, err);
+    if (rc == DOM_OK && bytes.len > 0) {
+        rc = dom_checkpoint_open(&cosigned, dom_buffer_slice(&bytes), args->keys, args->num_keys,
+                                 NULL, err);
+        if (rc != DOM_OK) {
+            (void)dom_error_prefix(err, "%s/checkpoint.cosigned", args->log);
+        }
+    }
+    if (rc == DOM_OK && args->index < cosigned.head.size) {
+        dom_buffer_cleanup(note);
+        *note = bytes;
+        *checkpoint = cosigned;
+        return DOM_OK;
+    }
+    if (rc == DOM_OK && must) {
+        rc = DOM_FAIL(err, DOM_NOT_FOUND,
+                      "no outside witness's checkpoint covers index %llu yet (cosigned: size %llu)",
+                      (unsigned long long)args->index, (unsigned long long)cosigned.head.size);
+    }
+    dom_buffer_cleanup(&bytes);
+    return rc;
+}
+
+/* The newest checkpoint, the entry that is meant, and what the proof is to end in. */
+static enum dom_code choose(struct dom_audit_args *args, struct dom_buffer *note,
+                            struct dom_checkpoint *checkpoint, struct dom_error *err)
+{
+    struct dom_tiledir tiledir = {0};
+
+    enum dom_code rc = dom_audit_open_log(args, note, checkpoint, err);
+    if (rc == DOM_OK && !args->has_index) {
+        rc = dom_tiledir_init(&tiledir, args->log, checkpoint->head.size, err);
+        if (rc == DOM_OK) {
+            rc = find_id(&tiledir, args->id, &args->index, err);
+        }
+        dom_tiledir_cleanup(&tiledir);
+    }
+    return rc == DOM_OK ? prefer_cosigned(args, note, checkpoint, err) : rc;
+}
+
 int dom_audit_prove(struct dom_audit_args *args)
 {
     struct dom_tiledir tiledir = {0};
@@ -101,12 +153,9 @@ int dom_audit_prove(struct dom_audit_args *args)
     struct dom_error err = {0};
     int status = DOM_EXIT_OK;
 
-    enum dom_code rc = dom_audit_open_log(args, &note, &checkpoint, &err);
+    enum dom_code rc = choose(args, &note, &checkpoint, &err);
     if (rc == DOM_OK) {
         rc = dom_tiledir_init(&tiledir, args->log, checkpoint.head.size, &err);
-    }
-    if (rc == DOM_OK && !args->has_index) {
-        rc = find_id(&tiledir, args->id, &args->index, &err);
     }
     if (rc == DOM_OK) {
         struct dom_hash_reader reader = dom_tiledir_reader(&tiledir);

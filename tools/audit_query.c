@@ -6,8 +6,6 @@
 #include "base/file.h"
 #include "base/macros.h"
 #include "store/audit/index.h"
-#include "store/region/keyring.h"
-#include "store/region/subject.h"
 #include "tools/audit_internal.h"
 #include "tools/command.h"
 
@@ -143,11 +141,9 @@ static enum dom_code add_hash(struct dom_export_filter *filter, const char *hash
     return DOM_OK;
 }
 
-/* Adds subject=HASH to the filter, for any epoch; the hashes lie in `hashes`. */
-static enum dom_code add_subject(struct dom_audit_args *args, struct hashes *hashes,
-                                 struct dom_error *err)
+enum dom_code dom_audit_add_subject(struct dom_audit_args *args, struct dom_error *err)
 {
-    enum dom_code rc = DOM_OK;
+    struct hashes hashes = {0};
 
     if (args->subject == NULL) {
         return DOM_OK;
@@ -155,9 +151,10 @@ static enum dom_code add_subject(struct dom_audit_args *args, struct hashes *has
     if (strncmp(args->subject, HASH_PREFIX, sizeof(HASH_PREFIX) - 1) == 0) {
         return add_hash(&args->filter, args->subject, err);
     }
-    rc = hash_subject(args, args->subject, hashes, err);
-    for (size_t i = 0; rc == DOM_OK && i < hashes->num; i++) {
-        rc = add_hash(&args->filter, hashes->texts[i], err);
+    enum dom_code rc = hash_subject(args, args->subject, &hashes, err);
+    memcpy(args->subject_hashes, hashes.texts, sizeof(hashes.texts));
+    for (size_t i = 0; rc == DOM_OK && i < hashes.num; i++) {
+        rc = add_hash(&args->filter, args->subject_hashes[i], err);
     }
     return rc;
 }
@@ -210,7 +207,6 @@ int dom_audit_query(struct dom_audit_args *args)
     struct dom_buffer note = {0};
     struct dom_error err = {0};
     struct query query = {.args = args};
-    struct hashes hashes = {0};
 
     args->lines = args->has_lines ? args->lines : UINT64_MAX;
     dom_audit_progress_init(&progress);
@@ -219,7 +215,7 @@ int dom_audit_query(struct dom_audit_args *args)
                                 .filter = &args->filter,
                                 .use_index = !args->no_index,
                                 .stats = &stats};
-    enum dom_code rc = add_subject(args, &hashes, &err);
+    enum dom_code rc = dom_audit_add_subject(args, &err);
     if (rc == DOM_OK) {
         rc = dom_audit_open_log(args, &note, &checkpoint, &err);
     }

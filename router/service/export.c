@@ -124,6 +124,8 @@ static void open_stream(struct export *export)
                        &export->receipts[export->num_entries - 1]);
     dom_wire_end(&export->out, at);
     dom_wire_uint(&export->out, 2, export->end);
+    dom_wire_uint(&export->out, 5,
+                  dom_store_log_first(export->turn.router->store, export->region));
     export->opened = true;
 }
 

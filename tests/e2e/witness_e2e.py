@@ -269,6 +269,20 @@ def _(env):
         done = verify(env, folder, "--policy", policy)
         equal(done.returncode, 0, done.stdout)
         true("quorum met at size" in done.stdout, done.stdout)
+        # A proof ends in what the witness cosigned, as long as that covers the entry.
+        proof = os.path.join(env.scratch, "outside-proof")
+        for more, code in (((), 0), (("--checkpoint", "cosigned"), 0), (("--checkpoint", "newest"), 1)):
+            done = env.run("audit", "prove", "--log", folder, "--index", 1, "--out", proof, *more)
+            equal(done.returncode, 0, done.stderr)
+            done = env.run("audit", "check-proof", proof, "--policy", policy)
+            equal(done.returncode, code, "check-proof with the policy, %s: %s" % (more, done.stderr))
+            equal(env.run("audit", "check-proof", proof, "--policy", folder + "/witness-policy")
+                  .returncode, 0, "check-proof with the regions' policy")
+        last = size_of(published(router)) - 1
+        done = env.run("audit", "prove", "--log", folder, "--index", last, "--out", proof)
+        equal(done.returncode, 0, done.stderr)
+        equal(env.run("audit", "check-proof", proof, "--policy", policy).returncode, 1,
+              "check-proof of an entry that no outside witness has seen")
         size = size_of(published(router))
         watch.process.send_signal(signal.SIGCONT)
         wait_until(lambda: size_of(text_of(cosigned)) >= size, what="it catches up")

@@ -4,6 +4,7 @@
 set -u
 make_log=$PWD/$1
 main_go=$PWD/$2
+tool=$PWD/$3
 work=${TEST_TMPDIR:-$(mktemp -d)}
 
 export GOPATH=/usr/share/gocode GO111MODULE=off GOFLAGS= GOCACHE=$work/gocache HOME=$work
@@ -25,7 +26,24 @@ for size in 0 1 2 255 256 257 511 512 513 700 65535 65536 65537 66000; do
     esac
 done
 
+# Our proofs, under the newest checkpoint and under an older one that was cosigned.
 log=$work/log-700
+"$make_log" "$work/log-300" 300 || exit 1
+cp "$work/log-300/checkpoint" "$log/checkpoint.cosigned"
+for index in 0 255 256 299 300 699; do
+    for which in "" newest; do
+        "$tool" prove --log "$log" --index "$index" --out "$work/proof" ${which:+--checkpoint "$which"} || exit 1
+        size=$([ "$index" -lt 300 ] && [ -z "$which" ] && echo 300 || echo 700)
+        grep -qx "$size" "$work/proof" || { echo "FAILED: $index $which ends elsewhere" >&2; exit 1; }
+        "$work/tlog_verify" -key "$(cat "$log/vkey")" -proof "$work/proof" || exit 1
+    done
+done
+sed -i 's/^index 699/index 698/' "$work/proof"
+if "$work/tlog_verify" -key "$(cat "$log/vkey")" -proof "$work/proof"; then
+    echo "FAILED: a changed proof passes" >&2
+    exit 1
+fi
+
 zcat "$log/tile/entries/001" | sed 's/hmac:eu7:Qm9i/hmac:eu7:Qm9j/' >"$work/bundle" && mv "$work/bundle" "$log/tile/entries/001"
 if "$work/tlog_verify" "$log"; then
     echo "FAILED: a changed entry passes" >&2

@@ -46,6 +46,23 @@ expect 3 "--key are wanted" "$tool" check-proof "$work/proof"
 sed 's/^index 299/index 298/' "$work/proof" >"$work/proof-bad"
 expect 1 "another root" "$tool" check-proof "$work/proof-bad" --key "$vkey"
 
+# A proof ends in the checkpoint that outside witnesses cosigned, once that covers the entry.
+cp "$work/early/checkpoint" "$log/checkpoint.cosigned"
+for case in "299 300" "300 700" "699 700" "299 700 newest" "299 300 cosigned"; do
+    set -- $case
+    expect 0 "" "$tool" prove --log "$log" --index "$1" --out "$work/proof-c" ${3:+--checkpoint "$3"}
+    expect 0 "index=$1 size=$2" "$tool" check-proof "$work/proof-c" --key "$vkey"
+done
+expect 0 "" "$tool" prove --log "$log" --id "$id" --out "$work/proof-c"
+expect 0 "index=699 size=700" "$tool" check-proof "$work/proof-c" --key "$vkey"
+expect 1 "covers index 300 yet (cosigned: size 300)" "$tool" prove --log "$log" --index 300 --checkpoint cosigned
+expect 3 "newest or cosigned" "$tool" prove --log "$log" --index 300 --checkpoint oldest
+expect 3 "goes with prove" "$tool" verify --log "$log" --checkpoint newest
+sed -i 's/^300$/299/' "$log/checkpoint.cosigned"
+expect 1 "checkpoint.cosigned: " "$tool" prove --log "$log" --index 9
+expect 0 "" "$tool" prove --log "$log" --index 9 --checkpoint newest
+rm "$log/checkpoint.cosigned"
+
 # Exports.
 expect 0 "exported 350 of 700" "$tool" export --log "$log" --key "$vkey" --where to=SG \
     --out "$work/sg.jsonl" --manifest "$work/manifest"
@@ -67,9 +84,30 @@ read -r -t 20 first <&3 || fail "follow: first line"
 [ "${first%% *}" = 299 ] || fail "follow: $first"
 "$make_log" "$work/grown" 302
 cp -r "$work/grown/tile" "$work/early/"
-mv "$work/grown/checkpoint" "$work/early/checkpoint"
+cp "$work/grown/checkpoint" "$work/early/checkpoint.new"
+mv "$work/early/checkpoint.new" "$work/early/checkpoint"
 read -r -t 20 second <&3 || fail "follow: second line"
 [ "${second%% *}" = 300 ] || fail "follow: $second"
+kill "$follower"
+exec 3<&-
+
+# Following with a filter: the last that pass, then each that does.
+"$make_log" "$work/narrow" 300
+mkfifo "$work/fifo2"
+"$tool" tail --log "$work/narrow" -n 2 --where to=SG --follow >"$work/fifo2" 2>/dev/null &
+follower=$!
+exec 3<"$work/fifo2"
+"$tool" query --log "$work/grown" --where to=SG >"$work/sg" 2>/dev/null
+for want in $(awk '$1 < 300 {print $1}' "$work/sg" | tail -n 2); do
+    read -r -t 20 line <&3 || fail "follow with a filter: a line"
+    [ "${line%% *}" = "$want" ] || fail "follow with a filter: $line, not $want"
+done
+cp -r "$work/grown/tile" "$work/narrow/"
+mv "$work/grown/checkpoint" "$work/narrow/checkpoint"
+for want in $(awk '$1 >= 300 {print $1}' "$work/sg"); do
+    read -r -t 20 line <&3 || fail "follow with a filter: a new line"
+    [ "${line%% *}" = "$want" ] || fail "follow with a filter: $line, not $want"
+done
 kill "$follower"
 exec 3<&-
 

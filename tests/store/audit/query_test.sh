@@ -26,6 +26,20 @@ expect 3 "unknown key .colour.; known are from, to, pair" "$tool" query --log "$
 expect 3 "key=value" "$tool" query --log "$log" --where colour
 expect 0 "withheld  *a field that was" "$tool" query --help
 
+# The last N that pass are the last N of the query, wherever they lie and whatever is skipped.
+for where in service=service-3 to=US subject=hmac:1:u7 type=genesis; do
+    for n in 0 7 300 100000; do
+        for more in "" --no-index "--first 5000 --end 9001"; do
+            # shellcheck disable=SC2086
+            "$tool" query --log "$log" --where $where $more --format json 2>/dev/null | tail -n "$n" >"$work/want"
+            # shellcheck disable=SC2086
+            "$tool" tail --log "$log" --where $where $more -n "$n" --format json >"$work/got" || fail "tail $where"
+            cmp -s "$work/want" "$work/got" || fail "tail -n $n --where $where $more: $(wc -l <"$work/got") lines"
+        done
+    done
+done
+expect 3 "goes with query, tail and export" "$tool" report matrix --log "$log" --subject hmac:1:u7
+
 # A subject's name is in no log: it takes the region's key. The hash is RFC 2104's, made elsewhere.
 key=$work/eu-west.key
 zeros=$(printf '%032d' 0 | tr 0 '\000' | base64)
