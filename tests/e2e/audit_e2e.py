@@ -9,7 +9,6 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from harness import *  # noqa: E402,F403
-from harness import certificates, wait_published  # noqa: E402
 from policytext import small_policy  # noqa: E402
 import hashlib  # noqa: E402
 
