@@ -155,6 +155,8 @@ enum option_id {
     OPT_LOG_REGION,
     OPT_PURPOSE,
     OPT_CHECKPOINT,
+    OPT_NOTE,
+    OPT_CHECK,
     OPT_HELP,
 };
 
@@ -163,6 +165,8 @@ static const struct option s_options[] = {
     {"log-region", required_argument, NULL, OPT_LOG_REGION},
     {"purpose", required_argument, NULL, OPT_PURPOSE},
     {"checkpoint", required_argument, NULL, OPT_CHECKPOINT},
+    {"note", required_argument, NULL, OPT_NOTE},
+    {"check", required_argument, NULL, OPT_CHECK},
     {"log", required_argument, NULL, OPT_LOG},
     {"key", required_argument, NULL, OPT_KEY},
     {"key-file", required_argument, NULL, OPT_KEY_FILE},
@@ -251,6 +255,7 @@ static bool take_text(struct dom_audit_args *args, int option, const char *value
         {OPT_NAME, &args->name},         {OPT_KEYS, &args->keys_file},
         {OPT_SUBJECT, &args->subject},   {OPT_LOG_REGION, &args->log_region},
         {OPT_PURPOSE, &args->purpose},   {OPT_CHECKPOINT, &args->which},
+        {OPT_CHECK, &args->check},
     };
 
     for (size_t i = 0; i < DOM_ARRAY_LEN(texts); i++) {
@@ -315,6 +320,12 @@ static enum dom_code take_option(struct dom_audit_args *args, int option, const 
             return dom_export_filter_add(&args->filter, dom_slice_str(value), err);
         case OPT_NO_INDEX:
             args->no_index = true;
+            break;
+        case OPT_NOTE:
+            if (args->num_notes == DOM_REPORT_NOTES_MAX) {
+                return DOM_FAIL(err, DOM_USAGE, "over %u notes", DOM_REPORT_NOTES_MAX);
+            }
+            args->notes[args->num_notes++] = value;
             break;
         case 'n':
             args->has_lines = true;
@@ -421,6 +432,17 @@ static const char *find_peer_misuse(const struct dom_audit_args *args)
     return NULL;
 }
 
+static const char *find_report_misuse(const struct dom_audit_args *args)
+{
+    bool is_report = strcmp(args->verb, "report") == 0;
+
+    if (!is_report && (args->num_notes > 0 || args->check != NULL)) {
+        return "--note and --check go with report";
+    }
+    return args->check != NULL && args->out != NULL ? "--check writes nothing: --out has no place"
+                                                    : NULL;
+}
+
 /* What is wrong with the options together; NULL when nothing is. */
 static const char *find_misuse(const struct dom_audit_args *args)
 {
@@ -464,6 +486,9 @@ static const char *find_misuse(const struct dom_audit_args *args)
     }
     if (find_peer_misuse(args) != NULL) {
         return find_peer_misuse(args);
+    }
+    if (find_report_misuse(args) != NULL) {
+        return find_report_misuse(args);
     }
     if (args->has_resume && args->manifest != NULL && args->out == NULL) {
         return "--manifest with --resume-after wants --out: it tells of the whole export";

@@ -19,7 +19,7 @@ static const char s_help[] =
     "    domicile audit check-export FILE --manifest FILE --key VKEY...\n"
     "    domicile audit report (art30|dsp-202-1101|dsp-202-1104|matrix) --log DIR...\n"
     "        [--from TIME] [--to TIME] [--where KEY=VALUE]... [--format md|html|csv]\n"
-    "        [--out FILE]\n"
+    "        [--note TEXT]... [--out FILE | --check FILE]\n"
     "    domicile audit gap --log DIR [--log DIR]... [--max-gap MS] [--from TIME] [--to TIME]\n"
     "    domicile audit consistency --old CHECKPOINT [--new CHECKPOINT] --log DIR\n"
     "    domicile audit prove --log DIR (--index N | --id UUID) [--out FILE]\n"
@@ -36,7 +36,10 @@ static const char s_help[] =
     "    domicile audit index --log DIR\n"
     "    domicile audit rotate-subject --keys FILE\n"
     "    domicile audit destroy-subject --keys FILE --epoch N\n"
-    "\n"
+    "\n";
+
+/* In pieces: C promises no longer ones. */
+static const char s_help_verbs[] =
     "DESCRIPTION\n"
     "    DIR is a region's published log, <data>/<region>/audit, or a copy of it. Nothing but\n"
     "    its files is read; the router need not run, but for export --log-region.\n"
@@ -52,8 +55,9 @@ static const char s_help[] =
     "                 countries, safeguards), dsp-202-1101 (28 CFR 202.1101: each transaction\n"
     "                 with a country of concern), dsp-202-1104 (28 CFR 202.1104: those that were\n"
     "                 refused), matrix (flows from country to country by class and purpose).\n"
-    "                 The logs are verified first; each line names the log and the entries\n"
-    "                 that back it.\n"
+    "                 The logs are verified first; each line names the log, the entries that\n"
+    "                 back it and the checkpoint that they are under. --check FILE makes a report\n"
+    "                 again at the sizes that it names, and compares.\n"
     "    gap          finds stretches of time without any entry; with several logs it tells what\n"
     "                 the others recorded meanwhile, and whether each region's log mirrors what\n"
     "                 the others say went to that region (--skew MS: the newest need not be yet).\n"
@@ -69,7 +73,6 @@ static const char s_help[] =
     "    index        makes DIR/index, or what of it is missing or of another version; the router\n"
     "                 does so by itself.\n";
 
-/* In two pieces: C promises no longer ones. */
 static const char s_help_options[] =
     "    watch        is a witness (C2SP tlog-witness): serves POST /add-checkpoint and cosigns\n"
     "                 what continues the last checkpoint that it cosigned of a log.\n"
@@ -104,6 +107,9 @@ static const char s_help_options[] =
     "                     without --out the output begins behind that row, with no header.\n"
     "    --manifest FILE  says what was exported, with its SHA-256; --sign-key FILE signs it,\n"
     "                     once the log has been verified.\n"
+    "    --note TEXT      report: a line of its head (md, html), for what is in no log, such as\n"
+    "                     who the controller is.\n"
+    "    --check FILE     report: was it made of these logs, with these options? Every line is.\n"
     "    --max-gap MS     the longest silence that is not told; 3600000.\n"
     "    --format F       export: jsonl, csv, ocsf, ecs, cef, cloudevents. report: md, html, csv.\n"
     "                     Others: text or json.\n"
@@ -134,6 +140,7 @@ static const char s_help_status[] =
 int dom_audit_help(void)
 {
     (void)fputs(s_help, stdout);
+    (void)fputs(s_help_verbs, stdout);
     (void)fputs(s_help_options, stdout);
     (void)puts("\nKEYS OF --where");
     for (unsigned key = 0; key < DOM_EXPORT_KEY_COUNT; key++) {

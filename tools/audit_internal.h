@@ -11,6 +11,7 @@
 #include "store/audit/checkpoint.h"
 #include "store/audit/export.h"
 #include "store/audit/quorum.h"
+#include "store/audit/report.h"
 #include "store/region/keyring.h"
 #include "store/region/subject.h"
 #include "tools/peer.h"
@@ -41,6 +42,9 @@ struct dom_audit_args {
     char subject_hashes[DOM_KEY_EPOCHS_MAX][DOM_SUBJECT_HASH_SIZE]; /* of it, in the filter */
     const char *log_region; /* --log-region: the log is asked for from a router */
     const char *purpose;    /* --purpose */
+    const char *notes[DOM_REPORT_NOTES_MAX]; /* --note */
+    size_t num_notes;
+    const char *check; /* --check: a report that was made earlier */
     struct dom_peer peer;   /* --address, ...; begun by the first of them or by --log-region */
     bool has_peer;
     bool no_index;         /* --no-index */

@@ -22,6 +22,7 @@
 
 #define DOM_REPORT_LINES_MAX 65536U
 #define DOM_REPORT_LOGS_MAX  16U
+#define DOM_REPORT_NOTES_MAX 16U
 
 enum dom_report_kind {
     DOM_REPORT_ART30,
@@ -37,9 +38,13 @@ bool dom_report_form_parse(struct dom_slice name, enum dom_report_form *form);
 
 struct dom_report;
 
-/* Writes the beginning. `out` is borrowed. Errors: IO, RESOURCE. */
+/* `out` is borrowed. Errors: RESOURCE. */
 enum dom_code dom_report_new(struct dom_report **report, enum dom_report_kind kind,
                              enum dom_report_form form, FILE *out,
+                             struct dom_error *err) DOM_MUST_USE;
+/* A line of the head (not in CSV), for what no log holds, such as who the controller is. Before the
+ * first log. `text` is borrowed. Errors: TOO_LARGE. */
+enum dom_code dom_report_say(struct dom_report *report, struct dom_slice text,
                              struct dom_error *err) DOM_MUST_USE;
 /* Takes the entries of one log that pass the filter. `origin` and `head` are of its checkpoint,
  * which the caller has checked. Errors: IO, CORRUPT, PARSE, INVALID (an entry is not ours, or its

@@ -3,6 +3,7 @@
 #ifndef DOM_STORE_AUDIT_REPORT_INTERNAL_H
 #define DOM_STORE_AUDIT_REPORT_INTERNAL_H
 
+#include "store/audit/event.h"
 #include "store/audit/hash.h"
 #include "store/audit/report.h"
 #include "store/crypto/sha256.h"
@@ -18,9 +19,17 @@ struct dom_table {
     uint64_t num_rows;
 };
 
-/* Begins with the title and a note (neither in CSV), and the heads of the columns. */
-enum dom_code dom_table_begin(struct dom_table *table, const char *title, const char *note,
-                              const char *const *columns, size_t num_columns,
+struct dom_table_head {
+    const char *title;
+    const char *note;
+    const char *period;
+    const struct dom_slice *said; /* a line each */
+    size_t num_said;
+    const char *const *columns;
+    size_t num_columns;
+};
+/* Begins with the title and what else is told (not in CSV), and the heads of the columns. */
+enum dom_code dom_table_begin(struct dom_table *table, const struct dom_table_head *head,
                               struct dom_error *err) DOM_MUST_USE;
 /* The next cell of the row. */
 void dom_table_cell(struct dom_table *table, struct dom_slice text);
@@ -73,9 +82,32 @@ enum dom_code dom_lines_get(struct dom_lines *lines, const struct dom_slice *cel
 enum dom_code dom_line_prove(struct dom_line *line, unsigned log, uint64_t index,
                              const struct dom_hash *leaf, int64_t time_ms,
                              struct dom_error *err) DOM_MUST_USE;
-/* "origin: 1, 5-9, 12 (7 entries, sha256 ...)" for each log. Ends the digests: only once. */
+/* "origin: 1, 5-9, 12 (7 entries, sha256 ...) under <checkpoint>" for each log. Ends the digests:
+ * only once. */
 void dom_line_proof_text(struct dom_line *line, const struct dom_slice *origins,
-                         struct dom_buffer *out);
+                         const struct dom_slice *checkpoints, struct dom_buffer *out);
 void dom_lines_cleanup(struct dom_lines *lines);
+
+/* ---- the report --------------------------------------------------------------------------- */
+
+struct dom_report {
+    enum dom_report_kind kind;
+    struct dom_table table;
+    struct dom_lines lines;
+    struct dom_slice said[DOM_REPORT_NOTES_MAX]; /* borrowed */
+    size_t num_said;
+    bool begun;                                        /* the table has its head */
+    struct dom_slice origins[DOM_REPORT_LOGS_MAX];     /* owned */
+    struct dom_slice checkpoints[DOM_REPORT_LOGS_MAX]; /* "size 7, root <hex>"; owned */
+    struct dom_slice notes[DOM_REPORT_LOGS_MAX];       /* owned */
+    unsigned num_logs;
+    /* The entry in work. */
+    const struct dom_audit_event *event;
+    uint64_t index;
+    struct dom_hash leaf;
+    struct dom_buffer classes, measures, text;
+};
+/* Takes report->event, an access, a denial or a placement. Errors: IO, RESOURCE, TOO_LARGE. */
+enum dom_code dom_report_take(struct dom_report *report, struct dom_error *err) DOM_MUST_USE;
 
 #endif

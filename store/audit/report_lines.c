@@ -160,7 +160,7 @@ enum dom_code dom_line_prove(struct dom_line *line, unsigned log, uint64_t index
 }
 
 static void put_proof(struct dom_line_proof *proof, struct dom_slice origin,
-                      struct dom_buffer *out)
+                      struct dom_slice checkpoint, struct dom_buffer *out)
 {
     uint8_t sha256[DOM_SHA256_SIZE];
     char hex[2 * DOM_SHA256_SIZE + 1];
@@ -181,15 +181,17 @@ static void put_proof(struct dom_line_proof *proof, struct dom_slice origin,
     dom_buffer_printf(out, " (%llu %s, sha256 of leaf hashes %s)",
                       (unsigned long long)proof->count, proof->count == 1 ? "entry" : "entries",
                       hex);
+    dom_buffer_append_str(out, " under ");
+    dom_buffer_append_slice(out, checkpoint);
 }
 
 void dom_line_proof_text(struct dom_line *line, const struct dom_slice *origins,
-                         struct dom_buffer *out)
+                         const struct dom_slice *checkpoints, struct dom_buffer *out)
 {
     dom_buffer_clear(out);
     for (struct dom_line_proof *proof = line->proofs; proof != NULL; proof = proof->next) {
         dom_buffer_append_str(out, proof == line->proofs ? "" : "; ");
-        put_proof(proof, origins[proof->log], out);
+        put_proof(proof, origins[proof->log], checkpoints[proof->log], out);
     }
 }
 

@@ -76,16 +76,21 @@ static enum dom_code flush(struct dom_table *t, struct dom_error *err)
     return DOM_OK;
 }
 
-static void begin_md(struct dom_table *t, const char *title, const char *note,
-                     const char *const *columns)
+static void begin_md(struct dom_table *t, const struct dom_table_head *head)
 {
     dom_buffer_append_str(&t->text, "# ");
-    put_text(t, dom_slice_str(title));
+    put_text(t, dom_slice_str(head->title));
     dom_buffer_append_str(&t->text, "\n\n");
-    put_text(t, dom_slice_str(note));
+    put_text(t, dom_slice_str(head->note));
+    dom_buffer_append_str(&t->text, "\n\n");
+    put_text(t, dom_slice_str(head->period));
+    for (size_t i = 0; i < head->num_said; i++) {
+        dom_buffer_append_str(&t->text, "\n\n");
+        put_text(t, head->said[i]);
+    }
     dom_buffer_append_str(&t->text, "\n\n|");
     for (size_t i = 0; i < t->num_columns; i++) {
-        dom_buffer_printf(&t->text, " %s |", columns[i]);
+        dom_buffer_printf(&t->text, " %s |", head->columns[i]);
     }
     dom_buffer_append_str(&t->text, "\n|");
     for (size_t i = 0; i < t->num_columns; i++) {
@@ -94,41 +99,53 @@ static void begin_md(struct dom_table *t, const char *title, const char *note,
     dom_buffer_append_char(&t->text, '\n');
 }
 
-static void begin_html(struct dom_table *t, const char *title, const char *note,
-                       const char *const *columns)
+static void begin_html(struct dom_table *t, const struct dom_table_head *head)
 {
     dom_buffer_append_str(&t->text, "<!DOCTYPE html>\n<html lang=\"en\"><head>"
                                     "<meta charset=\"utf-8\"><title>");
-    put_text(t, dom_slice_str(title));
+    put_text(t, dom_slice_str(head->title));
+    /* Hashes have no place to break at; without one a cell would be wider than the page. */
     dom_buffer_append_str(&t->text,
-                          "</title><style>table{border-collapse:collapse}"
+                          "</title><style>body{font:12px sans-serif}"
+                          "table{border-collapse:collapse}"
                           "td,th{border:1px solid #999;padding:2px 6px;text-align:left;"
-                          "vertical-align:top}</style></head><body>\n<h1>");
-    put_text(t, dom_slice_str(title));
+                          "vertical-align:top}td{overflow-wrap:break-word}"
+                          "th{background:#eee}td:nth-last-child(-n+2)"
+                          "{min-width:12em;overflow-wrap:anywhere}"
+                          "td:last-child{min-width:24em}"
+                          "@media print{@page{size:A3 landscape}body{font-size:9px}"
+                          "thead{display:table-header-group}tr{break-inside:avoid}}"
+                          "</style></head><body>\n<h1>");
+    put_text(t, dom_slice_str(head->title));
     dom_buffer_append_str(&t->text, "</h1>\n<p>");
-    put_text(t, dom_slice_str(note));
+    put_text(t, dom_slice_str(head->note));
+    dom_buffer_append_str(&t->text, "</p>\n<p>");
+    put_text(t, dom_slice_str(head->period));
+    for (size_t i = 0; i < head->num_said; i++) {
+        dom_buffer_append_str(&t->text, "</p>\n<p>");
+        put_text(t, head->said[i]);
+    }
     dom_buffer_append_str(&t->text, "</p>\n<table>\n<thead><tr>");
     for (size_t i = 0; i < t->num_columns; i++) {
-        dom_buffer_printf(&t->text, "<th>%s</th>", columns[i]);
+        dom_buffer_printf(&t->text, "<th>%s</th>", head->columns[i]);
     }
     dom_buffer_append_str(&t->text, "</tr></thead>\n<tbody>\n");
 }
 
-enum dom_code dom_table_begin(struct dom_table *table, const char *title, const char *note,
-                              const char *const *columns, size_t num_columns,
+enum dom_code dom_table_begin(struct dom_table *table, const struct dom_table_head *head,
                               struct dom_error *err)
 {
-    table->num_columns = num_columns;
+    table->num_columns = head->num_columns;
     switch (table->form) {
         case DOM_REPORT_MD:
-            begin_md(table, title, note, columns);
+            begin_md(table, head);
             break;
         case DOM_REPORT_HTML:
-            begin_html(table, title, note, columns);
+            begin_html(table, head);
             break;
         case DOM_REPORT_CSV:
-            for (size_t i = 0; i < num_columns; i++) {
-                dom_buffer_printf(&table->text, "%s%s", i == 0 ? "" : ",", columns[i]);
+            for (size_t i = 0; i < head->num_columns; i++) {
+                dom_buffer_printf(&table->text, "%s%s", i == 0 ? "" : ",", head->columns[i]);
             }
             dom_buffer_append_str(&table->text, "\r\n");
             break;

@@ -155,6 +155,72 @@ static void art30_tells_recipient_safeguard_and_replicas(void **state)
     fixture_cleanup(&f);
 }
 
+/* A placement is a transfer without a request: replicas that a policy has made, a home that moved. */
+static void placements_are_transfers(void **state)
+{
+    const struct dom_audit_field fields[1] = {
+        {DOM_SLICE_LIT("title"), DOM_SLICE_LIT("content"), DOM_SLICE_LIT("clear")}};
+    const struct dom_audit_replica replicas[3] = {
+        {DOM_SLICE_LIT(""), DOM_SLICE_LIT("us-east"), DOM_SLICE_LIT("US")},
+        {DOM_SLICE_LIT(""), DOM_SLICE_LIT("us-west"), DOM_SLICE_LIT("US")},
+        {DOM_SLICE_LIT(""), DOM_SLICE_LIT("cn-north"), DOM_SLICE_LIT("CN")}};
+    struct dom_audit_detail details[1] = {
+        {.name = DOM_SLICE_LIT("action"), .text = DOM_SLICE_LIT("copy")}};
+    struct dom_audit_event e;
+    struct fixture f;
+    struct dom_buffer text = {0};
+    (void)state;
+
+    memset(&f, 0, sizeof(f));
+    testing_log_init(&f.log);
+    testing_mixed_event(&e, 1);
+    e.type = DOM_AUDIT_PLACEMENT;
+    e.op = e.purpose = dom_slice_of(NULL, 0);
+    memset(&e.actor, 0, sizeof(e.actor));
+    memset(&e.decision, 0, sizeof(e.decision));
+    memset(&e.basis, 0, sizeof(e.basis));
+    e.details = details;
+    e.num_details = 1;
+    e.fields = fields;
+    e.num_fields = 1;
+    e.record.home = DOM_SLICE_LIT("US");
+    e.record.count = 1;
+    e.record.bytes = 50;
+    e.transfer.to = e.transfer.to_region = dom_slice_of(NULL, 0);
+    e.transfer.replicas = replicas;
+    e.transfer.num_replicas = 3;
+    append_event(&f, &e);
+    /* The home moves to one of the regions; then within the jurisdiction, which is no replica. */
+    details[0].text = DOM_SLICE_LIT("move");
+    e.transfer.to = DOM_SLICE_LIT("US");
+    e.transfer.to_region = DOM_SLICE_LIT("us-east");
+    append_event(&f, &e);
+    e.transfer.to = DOM_SLICE_LIT("FR");
+    e.transfer.to_region = DOM_SLICE_LIT("eu-west-3");
+    e.transfer.num_replicas = 0;
+    append_event(&f, &e);
+    /* Out of a region that no policy knows any more. */
+    e.transfer.from = dom_slice_of(NULL, 0);
+    append_event(&f, &e);
+    publish(&f);
+    assert_int_equal(report_text(&f, DOM_REPORT_ART30, DOM_REPORT_CSV, 1, &text), 6);
+    assert_true(has(&text, "(placement),content,live_room,US,replica in us-east,DE,US,,,,,1,1,50,"));
+    assert_true(has(&text, "(placement),content,live_room,US,home in us-east,DE,US,,,,,1,1,50,"));
+    assert_true(has(&text, "(placement),content,live_room,US,replica in us-west,DE,US,,,,,2,2,100,"));
+    assert_true(has(&text, "(placement),content,live_room,US,home in eu-west-3,DE,FR,,,,,1,1,50,"));
+    assert_true(
+        has(&text, "(placement),content,live_room,US,home in eu-west-3,(unknown),FR,,,,,1,1,50,"));
+    /* Two regions of one country are one flow. */
+    assert_int_equal(report_text(&f, DOM_REPORT_MATRIX, DOM_REPORT_CSV, 1, &text), 4);
+    assert_true(has(&text, "\r\nDE,US,content,(placement),2,2,100,0,0,"));
+    assert_true(has(&text, "\r\nDE,CN,content,(placement),2,2,100,0,0,"));
+    assert_int_equal(report_text(&f, DOM_REPORT_DSP_1101, DOM_REPORT_CSV, 1, &text), 2);
+    assert_true(has(&text, ",placement,content,live_room,1,50,DE,\"US, CN\","));
+    assert_int_equal(report_text(&f, DOM_REPORT_DSP_1104, DOM_REPORT_CSV, 1, &text), 0);
+    dom_buffer_cleanup(&text);
+    fixture_cleanup(&f);
+}
+
 /* Changes an event and tells whether it becomes a line of the report. */
 static uint64_t lines_of(enum dom_report_kind kind, bool denied, const char *home,
                          const char *from, const char *country)
@@ -319,6 +385,7 @@ static void ranges_of_a_proof_are_bounded_and_say_so(void **state)
     struct dom_lines lines = {.num_cells = 1};
     struct dom_slice cell = DOM_SLICE_LIT("x");
     struct dom_slice origin = DOM_SLICE_LIT("log");
+    struct dom_slice checkpoint = DOM_SLICE_LIT("size 79, root ab");
     struct dom_line *line = NULL;
     struct dom_buffer text = {0};
     struct dom_hash leaf = {{0}};
@@ -330,7 +397,7 @@ static void ranges_of_a_proof_are_bounded_and_say_so(void **state)
         assert_int_equal(dom_line_prove(line, 0, 2 * i, &leaf, 1, NULL), DOM_OK);
         assert_int_equal(dom_line_prove(line, 0, 2 * i, &leaf, 1, NULL), DOM_OK);
     }
-    dom_line_proof_text(line, &origin, &text);
+    dom_line_proof_text(line, &origin, &checkpoint, &text);
     assert_true(has(&text, "log: 0, 2, 4, "));
     assert_true(has(&text, " 30, ... up to 78 (40 entries, "));
     dom_buffer_cleanup(&text);
@@ -406,6 +473,7 @@ int main(void)
         cmocka_unit_test(matrix_counts_what_passed_what_was_withheld_and_what_was_refused),
         cmocka_unit_test(proof_is_the_digest_of_the_leaves_it_names),
         cmocka_unit_test(art30_tells_recipient_safeguard_and_replicas),
+        cmocka_unit_test(placements_are_transfers),
         cmocka_unit_test(dsp_reports_hold_us_data_and_countries_of_concern_alone),
         cmocka_unit_test(refusals_are_due_fourteen_days_later),
         cmocka_unit_test(texts_stay_in_their_cells),

@@ -25,6 +25,29 @@ expect 1 "cannot write" "$tool" report matrix --log "$log" --out /dev/full
 expect 0 ", from 2025-11-30T12:00:00Z, before 2025-12-01T00:00:00Z, where to=US" "$tool" \
     report matrix --log "$log" --from 2025-11-30T12:00:00Z --to 2025-12-01 --where to=US
 
+# Made again from the log and compared, also when the log has grown since; and found when changed.
+"$make_log" "$work/grown" 900 300 mixed || fail "make_log"
+for kind in art30 dsp-202-1101 dsp-202-1104 matrix; do
+    for format in md html csv; do
+        file=$work/$kind.$format
+        for dir in "$log" "$work/grown"; do
+            expect 0 "^OK [1-9][0-9]* lines, as the logs give them" "$tool" report "$kind" --log "$dir" --key "$vkey" \
+                --format "$format" --check "$file"
+        done
+        sed '$!b;s/./X/' "$file" >"$work/bad" # the last line of it
+        cmp -s "$file" "$work/bad" && fail "nothing was changed"
+        expect 1 "is not what the logs give" "$tool" report "$kind" --log "$log" --format "$format" --check "$work/bad"
+        sed '$d' "$file" >"$work/bad"
+        expect 1 "line [0-9]* is not what the logs give" "$tool" report "$kind" --log "$log" --format "$format" --check "$work/bad"
+        [ "$format" = csv ] && continue
+        expect 0 "Controller: Live GmbH" "$tool" report "$kind" --log "$log" --format "$format" --note "Controller: Live GmbH" --to 2026-01-01
+        expect 0 "Period: before 2026-01-01T00:00:00Z" "$tool" report "$kind" --log "$log" --format "$format" --to 2026-01-01
+    done
+done
+expect 1 "is not what" "$tool" report matrix --log "$log" --format csv --check "$work/matrix.csv" --where to=US
+expect 3 "out has no place" "$tool" report matrix --log "$log" --check "$work/matrix.csv" --out "$work/x"
+expect 3 "go with report" "$tool" verify --log "$log" --note x
+
 expect 0 "^OK no silence" "$tool" gap --log "$log"
 expect 1 "^GAP origin=.* ms=24000000 before_index=300 others=399$" "$tool" gap --log "$log" --log "$work/short"
 expect 1 '"num_gaps":1' "$tool" gap --log "$log" --log "$work/short" --format json
@@ -42,6 +65,7 @@ expect 1 "index 256 in tile" "$tool" export --log "$work/changed" --out "$work/x
 if command -v python3 >/dev/null; then
     "$tool" export --log "$log" --out "$work/e.jsonl" 2>"$work/out" || fail "export"
     "$tool" gap --log "$log" --log "$work/short" --format json >"$work/gap.json"
+    "$tool" verify --log "$log" >"$work/verified"
     python3 - "$work" <<'PY' || fail "python counts otherwise"
 import collections, csv, hashlib, json, re, sys
 from html.parser import HTMLParser
@@ -64,7 +88,7 @@ for n, e in enumerate(entries):
     if e["type"] not in ("access", "deny"):
         continue
     t = e["transfer"]
-    for to in [t["to"]] + [r["to"] for r in t.get("replicas", [])]:
+    for to in {t["to"]} | {r["to"] for r in t.get("replicas", [])}:
         if to == t["from"]:
             continue
         for c in {f["c"] for f in e["fields"]}:
@@ -87,6 +111,38 @@ for row in table("matrix"):
     digest = hashlib.sha256(b"".join(leaves[n] for n in backing[key])).hexdigest()
     assert digest in row["proof"] and "(%d entr" % len(backing[key]) in row["proof"], (row, backing[key])
 assert got == dict(want), (got, dict(want))
+root = re.search(r"root=([0-9a-f]{64})", open(work + "/verified").read()).group(1)
+under = "size %d, root %s" % (len(entries), root)
+for kind, column in (("matrix", "proof"), ("art30", "proof"), ("dsp-202-1101", "checkpoint"),
+                     ("dsp-202-1104", "checkpoint")):
+    assert table(kind) and all(row[column].endswith(under) for row in table(kind)), kind
+# The indexes that a line names are those whose leaves are in its digest.
+for row in table("matrix") + table("art30"):
+    ranges, rest = re.fullmatch(r"\S+: (.*) \((\d+ entr.*)", row["proof"]).groups()
+    if "..." in ranges:
+        continue
+    named = [i for r in ranges.split(", ") for i in range(int(r.split("-")[0]), int(r.split("-")[-1]) + 1)]
+    assert rest.startswith("%d entr" % len(named)), row["proof"]
+    assert hashlib.sha256(b"".join(leaves[i] for i in named)).hexdigest() in rest, row["proof"]
+# Totals of art30, by brute force: a line for each recipient.
+sums = collections.defaultdict(lambda: [0, 0, 0])
+for e in entries:
+    if e["type"] != "access":
+        continue
+    t = e["transfer"]
+    went = [(e["actor"]["entity"], t["to"])] + [("replica in " + r["region"], r["to"]) for r in t.get("replicas", [])]
+    for recipient, to in went:
+        if to != t["from"]:
+            line = sums[(e["purpose"], e["record"]["kind"], e["record"]["home"], recipient, t["from"], to)]
+            line[0] += 1
+            line[1] += e["record"]["count"]
+            line[2] += e["record"]["bytes"]
+told = collections.defaultdict(lambda: [0, 0, 0])
+for row in table("art30"):
+    line = told[tuple(plain(row[k]) for k in ("purpose", "kind_of_record", "home", "recipient", "from", "to"))]
+    for i, k in enumerate(("operations", "records", "bytes")):
+        line[i] += int(row[k])
+assert told == sums, (dict(told), dict(sums))
 concern = {"CN", "HK", "MO", "CU", "IR", "KP", "RU", "VE"}
 def scope(e):
     t = e["transfer"]
