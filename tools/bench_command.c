@@ -7,6 +7,7 @@
 
 #include "base/macros.h"
 #include "tools/bench_audit.h"
+#include "tools/bench_border.h"
 #include "tools/bench_policy.h"
 #include "tools/bench_rpc.h"
 #include "tools/bench_tls.h"
@@ -20,6 +21,7 @@ static const char s_help[] =
     "SYNOPSIS\n"
     "    domicile bench rpc [--policy FILE] [--only NAME] [--records N]\n"
     "                       [--pairs N] [--run-ms N] [--count-lib FILE]\n"
+    "    domicile bench border [--policy FILE] [--records N] [--pairs N] [--run-ms N]\n"
     "    domicile bench tls [--policy FILE] [--records N] [--pairs N] [--run-ms N]\n"
     "                       [--handshakes N]\n"
     "    domicile bench policy | audit | store | append\n"
@@ -30,6 +32,11 @@ static const char s_help[] =
     "    pairs of runs: a raw unary echo, then the operation. R is the server CPU\n"
     "    of the echo per request; `x R` is what a record costs as a multiple of it.\n"
     "    Scenarios: get, put, put-2, get-abroad, get-limited, batch-100.\n"
+    "\n"
+    "    border measures what a border adds to a read with nothing else going on: the\n"
+    "    median latency of get-abroad less that of get, one call at a time, in\n"
+    "    multiples of a bare write and fdatasync of as many bytes on the same disk.\n"
+    "    Each round runs the three in turn.\n"
     "\n"
     "    tls runs two routers side by side, one with plain text and one with mTLS,\n"
     "    and prints the server CPU of a request, of an echo and of a connection over\n"
@@ -61,7 +68,7 @@ static bool number(const char *text, uint64_t *out)
     return text[0] >= '0' && text[0] <= '9' && *end == '\0';
 }
 
-static int bench_rpc(int argc, char **argv)
+static int bench_rpc(int argc, char **argv, int (*run)(const struct dom_bench_rpc_options *))
 {
     static const struct option options[] = {{"policy", required_argument, NULL, 'p'},
                                             {"only", required_argument, NULL, 'o'},
@@ -115,7 +122,7 @@ static int bench_rpc(int argc, char **argv)
             return DOM_EXIT_USAGE;
         }
     }
-    return dom_bench_rpc(&bench);
+    return run(&bench);
 }
 
 static int bench_tls(int argc, char **argv)
@@ -164,7 +171,10 @@ int dom_bench_command(int argc, char **argv)
         return DOM_EXIT_OK;
     }
     if (strcmp(what, "rpc") == 0) {
-        return bench_rpc(argc - 1, argv + 1);
+        return bench_rpc(argc - 1, argv + 1, dom_bench_rpc);
+    }
+    if (strcmp(what, "border") == 0) {
+        return bench_rpc(argc - 1, argv + 1, dom_bench_border);
     }
     if (strcmp(what, "tls") == 0) {
         return bench_tls(argc - 1, argv + 1);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/assert.h"
 #include "domicile/v1/record.pb-c.h"
 #include "router/rpc/load.h"
 #include "tools/bench_server.h"
@@ -469,6 +470,59 @@ static bool run_all(const struct dom_bench_server *server,
         (void)fprintf(stderr, "domicile bench: no scenario \"%s\"\n", bench->only);
     }
     return any;
+}
+
+static const struct scenario *find_scenario(const char *name)
+{
+    for (size_t i = 0; i < DOM_ARRAY_LEN(s_scenarios); i++) {
+        if (strcmp(s_scenarios[i].name, name) == 0) {
+            return &s_scenarios[i];
+        }
+    }
+    DOM_ASSERT(false);
+    return NULL;
+}
+
+bool dom_bench_rpc_load(const struct dom_bench_server *server, const char *name,
+                        uint64_t num_records)
+{
+    const struct scenario *scenario = find_scenario(name);
+
+    return load_records(server, scenario, num_records, "profile-service",
+                        scenario->border ? "eu-central-1" : scenario->region) &&
+           settle(server);
+}
+
+bool dom_bench_rpc_alone(const struct dom_bench_server *server, const char *name,
+                         uint64_t num_records, uint64_t run_ms, uint64_t *p50_ns,
+                         uint64_t *num_calls)
+{
+    static struct dom_rpc_load_result result;
+    struct run run = {.scenario = find_scenario(name),
+                      .num_records = num_records,
+                      .state = UINT64_C(0x9E3779B97F4A7C15)};
+    double cpu_ns = 0;
+    struct dom_rpc_load_options options = {
+        .path = run.scenario->path,
+        .channels = 1,
+        .outstanding = 1,
+        .duration_ms = run_ms,
+        .make_request = make_request,
+        .on_reply = on_reply,
+        .arg = &run,
+    };
+
+    if (!load(server, &options, run.scenario->service, run.scenario->region, &result, &cpu_ns)) {
+        return false;
+    }
+    if (run.failures > 0) {
+        (void)fprintf(stderr, "domicile bench: %s: %" PRIu64 " calls failed, first with %s\n", name,
+                      run.failures, run.first_failure);
+        return false;
+    }
+    *p50_ns = dom_rpc_histogram_quantile(&result.latency, 500);
+    *num_calls = result.num_calls;
+    return true;
 }
 
 int dom_bench_rpc(const struct dom_bench_rpc_options *options)
