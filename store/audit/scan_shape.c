@@ -3,7 +3,7 @@
 #include "store/audit/json_internal.h"
 #include "store/audit/scan.h"
 
-/* Slots of the head: texts from 1 on, then the numbers. */
+/* What a value is: a text, one of the head's, or a number. */
 enum slot {
     SLOT_NONE,
 #define X(field, parent, member) SLOT_##field,
@@ -12,29 +12,39 @@ enum slot {
         SLOT_TIME,
     SLOT_VERSION,
     SLOT_POLICY_VERSION,
+    SLOT_OTHER_NUMBER,
 };
 
-#define IS_TEXT        0x8000U
-#define SLACK          16U /* bytes that may be read past a piece */
 #define NONE           UINT16_MAX
 #define MISSES_MAX     64U
 #define PAUSED_ENTRIES 1024U
 
 /* ---- comparing ------------------------------------------------------------------------------ */
 
-/* Both have SLACK readable bytes behind `len`, or `room` says that `at` has not. */
-static inline bool same(const uint8_t *at, size_t room, const uint8_t *piece, size_t len)
+static inline bool is_number(uint8_t slot)
 {
+    return slot >= SLOT_TIME;
+}
+
+/* How many bytes are the same. */
+static inline size_t same_bytes(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    size_t at = 0;
+
 #ifdef __SSE2__
-    if (len <= 16 && room >= 16) {
-        __m128i a = _mm_loadu_si128((const __m128i *)(const void *)at);
-        __m128i b = _mm_loadu_si128((const __m128i *)(const void *)piece);
-        unsigned equal = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(a, b));
-        unsigned want = (1U << len) - 1U;
-        return (equal & want) == want;
+    for (; len - at >= 16; at += 16) {
+        __m128i x = _mm_loadu_si128((const __m128i *)(const void *)(a + at));
+        __m128i y = _mm_loadu_si128((const __m128i *)(const void *)(b + at));
+        unsigned equal = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(x, y));
+        if (equal != 0xFFFF) {
+            return at + (unsigned)__builtin_ctz(~equal);
+        }
     }
 #endif
-    return room >= len && memcmp(at, piece, len) == 0;
+    while (at < len && a[at] == b[at]) {
+        at++;
+    }
+    return at;
 }
 
 /* An integer in its only spelling; NULL when it is none. */
@@ -57,40 +67,62 @@ static const uint8_t *integer(const uint8_t *at, const uint8_t *end, int64_t *va
 }
 
 struct match {
-    const uint8_t *at[DOM_SHAPE_VALUES_MAX + 1]; /* where each piece begins */
+    const uint8_t *at[DOM_SHAPE_VALUES_MAX + 1]; /* where the entry begins, and each value ends */
     int64_t numbers[3];
 };
 
+/* The entry's value that stands where `i` does in the shape: to where it goes. NULL: it is none. */
+static const uint8_t *other_value(const struct dom_entry_shape *shape, unsigned i,
+                                  const uint8_t *begin, const uint8_t *end, struct match *m)
+{
+    int64_t value = 0;
+
+    if (!is_number(shape->slot[i])) {
+        /* From its begin: half an escape may be the same in both. */
+        return dom_json_skip_plain(begin, end);
+    }
+    const uint8_t *stop = integer(begin, end, &value);
+    if (shape->slot[i] < SLOT_OTHER_NUMBER) {
+        m->numbers[shape->slot[i] - SLOT_TIME] = value;
+    }
+    return stop;
+}
+
+/* Byte `at` of the shape is byte `at + shift` of the entry. */
 static bool match_shape(const struct dom_entry_shape *shape, struct dom_slice entry,
                         struct match *m)
 {
-    const uint8_t *at = entry.data;
     const uint8_t *end = entry.data + entry.len;
-    const uint8_t *piece = shape->bytes;
-    int64_t value = 0;
+    const uint8_t *base = entry.data; /* plus `shift`: where byte 0 of the shape would be */
+    ptrdiff_t shift = 0;
+    size_t at = 0;
+    unsigned i = 0;
 
-    for (unsigned i = 0; i < shape->num_values; i++) {
-        size_t len = shape->piece[i] & (IS_TEXT - 1U);
-        m->at[i] = at;
-        if (!same(at, (size_t)(end - at), piece, len)) {
+    memcpy(m->numbers, shape->numbers, sizeof(m->numbers));
+    m->at[0] = entry.data;
+    for (;;) {
+        const uint8_t *here = base + ((ptrdiff_t)at + shift);
+        size_t len = shape->len - at;
+        size_t rest = (size_t)(end - here);
+        at += same_bytes(shape->bytes + at, here, len < rest ? len : rest);
+        for (; i < shape->num_values && shape->end[i] < at; i++) {
+            m->at[i + 1] = base + (shape->end[i] + shift);
+        }
+        if (at == shape->len) {
+            return end - base == (ptrdiff_t)at + shift;
+        }
+        if (i == shape->num_values || at < shape->begin[i]) {
+            return false; /* they differ beside the values */
+        }
+        const uint8_t *stop =
+            other_value(shape, i, base + (shape->begin[i] + shift), end, m);
+        if (stop == NULL) {
             return false;
         }
-        at += len;
-        piece += len;
-        if ((shape->piece[i] & IS_TEXT) != 0) {
-            at = dom_json_skip_plain(at, end); /* the quote is the next piece's first byte */
-            continue;
-        }
-        at = integer(at, end, &value);
-        if (at == NULL) {
-            return false;
-        }
-        if (shape->slot[i] >= SLOT_TIME) {
-            m->numbers[shape->slot[i] - SLOT_TIME] = value;
-        }
+        at = shape->end[i];
+        shift = (stop - base) - (ptrdiff_t)at;
+        m->at[++i] = stop;
     }
-    m->at[shape->num_values] = at;
-    return (size_t)(end - at) == shape->tail && memcmp(at, piece, shape->tail) == 0;
 }
 
 static size_t text_place(unsigned slot)
@@ -101,6 +133,12 @@ static size_t text_place(unsigned slot)
 #undef X
     };
     return s_places[slot];
+}
+
+/* Where the piece between value i and the one before begins in the shape. */
+static size_t piece_begin(const struct dom_entry_shape *shape, unsigned i)
+{
+    return i == 0 ? 0 : shape->end[i - 1];
 }
 
 static void fill_head(const struct dom_entry_shape *shape, const struct match *m,
@@ -116,13 +154,11 @@ static void fill_head(const struct dom_entry_shape *shape, const struct match *m
     head->time_ms = m->numbers[0];
     head->version = m->numbers[1];
     head->policy_version = m->numbers[2];
-    for (unsigned i = 0; i < shape->num_values; i++) {
-        unsigned slot = shape->slot[i];
-        if (slot != SLOT_NONE && slot < SLOT_TIME) {
-            const uint8_t *begin = m->at[i] + (shape->piece[i] & (IS_TEXT - 1U));
-            struct dom_slice text = dom_slice_of(begin, (size_t)(m->at[i + 1] - begin));
-            memcpy((char *)head + text_place(slot), &text, sizeof(text));
-        }
+    for (unsigned k = 0; k < shape->num_head; k++) {
+        unsigned i = shape->head[k];
+        const uint8_t *begin = m->at[i] + (shape->begin[i] - piece_begin(shape, i));
+        struct dom_slice text = dom_slice_of(begin, (size_t)(m->at[i + 1] - begin));
+        memcpy((char *)head + text_place(shape->slot[i]), &text, sizeof(text));
     }
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
         const uint16_t *list = shape->lists[i];
@@ -174,12 +210,13 @@ static uint8_t slot_of_number(struct dom_slice piece, unsigned depth, bool in_po
             return s_numbers[i].slot;
         }
     }
-    return SLOT_NONE;
+    return SLOT_OTHER_NUMBER;
 }
 
 struct keeper {
     struct dom_entry_shape *shape;
     const struct dom_entry_head *head;
+    const uint8_t *entry;
     const uint8_t *begin; /* of the piece at hand */
     const uint8_t *at;
     unsigned depth;
@@ -191,20 +228,24 @@ struct keeper {
 static bool keep_value(struct keeper *k, const uint8_t *end, bool is_text)
 {
     struct dom_entry_shape *shape = k->shape;
-    size_t len = (size_t)(k->at - k->begin);
+    unsigned i = shape->num_values;
+    bool in_object = !k->in_array[k->depth];
+    struct dom_slice piece = dom_slice_of(k->begin, (size_t)(k->at - k->begin));
 
-    if (shape->num_values == DOM_SHAPE_VALUES_MAX ||
-        shape->len + len + SLACK > DOM_SHAPE_BYTES_MAX) {
+    if (i == DOM_SHAPE_VALUES_MAX) {
         return false;
     }
-    bool in_object = !k->in_array[k->depth];
-    memcpy(shape->bytes + shape->len, k->begin, len);
-    shape->len = (uint16_t)(shape->len + len);
-    shape->piece[shape->num_values] = (uint16_t)(len | (is_text ? IS_TEXT : 0U));
-    shape->slot[shape->num_values] =
-        is_text     ? slot_of_text(k->head, k->at)
-        : in_object ? slot_of_number(dom_slice_of(k->begin, len), k->depth, k->in_policy)
-                    : (uint8_t)SLOT_NONE;
+    shape->begin[i] = (uint16_t)(k->at - k->entry);
+    shape->end[i] = (uint16_t)(end - k->entry);
+    shape->slot[i] = is_text     ? slot_of_text(k->head, k->at)
+                     : in_object ? slot_of_number(piece, k->depth, k->in_policy)
+                                 : (uint8_t)SLOT_OTHER_NUMBER;
+    if (is_text && shape->slot[i] != SLOT_NONE) {
+        if (shape->num_head == DOM_SHAPE_HEAD_MAX) {
+            return false;
+        }
+        shape->head[shape->num_head++] = (uint8_t)i;
+    }
     shape->num_values++;
     k->begin = end;
     k->at = end;
@@ -246,11 +287,21 @@ static void keep_bracket(struct keeper *k)
 static bool keep_shape(struct dom_entry_shape *shape, struct dom_slice entry,
                        const struct dom_entry_head *head)
 {
-    struct keeper k = {.shape = shape, .head = head, .begin = entry.data, .at = entry.data};
+    struct keeper k = {.shape = shape,
+                       .head = head,
+                       .entry = entry.data,
+                       .begin = entry.data,
+                       .at = entry.data};
     const uint8_t *end = entry.data + entry.len;
 
+    if (entry.len > DOM_SHAPE_BYTES_MAX) {
+        return false;
+    }
     shape->num_values = 0;
-    shape->len = 0;
+    shape->num_head = 0;
+    shape->numbers[0] = head->time_ms;
+    shape->numbers[1] = head->version;
+    shape->numbers[2] = head->policy_version;
     memset(shape->lists, 0xFF, sizeof(shape->lists));
     while (k.at < end) {
         uint8_t c = *k.at;
@@ -280,12 +331,11 @@ static bool keep_shape(struct dom_entry_shape *shape, struct dom_slice entry,
             k.at++;
         }
     }
-    size_t tail = (size_t)(end - k.begin);
-    if (shape->num_values == 0 || shape->len + tail + SLACK > DOM_SHAPE_BYTES_MAX) {
+    if (shape->num_values == 0 || k.begin == end) {
         return false;
     }
-    memcpy(shape->bytes + shape->len, k.begin, tail);
-    shape->tail = (uint16_t)tail;
+    memcpy(shape->bytes, entry.data, entry.len);
+    shape->len = (uint16_t)entry.len;
     return true;
 }
 
@@ -306,9 +356,6 @@ static bool find_shape(struct dom_entry_shapes *shapes, struct dom_slice entry,
 
     for (unsigned i = 0; i < DOM_SCAN_SHAPES && shapes->order[i] != 0; i++) {
         const struct dom_entry_shape *shape = &shapes->shapes[shapes->order[i] - 1];
-        m.numbers[0] = 0;
-        m.numbers[1] = 0;
-        m.numbers[2] = -1;
         if (match_shape(shape, entry, &m)) {
             fill_head(shape, &m, head);
             move_to_front(shapes, i);
@@ -332,9 +379,8 @@ static void add_shape(struct dom_entry_shapes *shapes, struct dom_slice entry,
     }
     struct dom_entry_shape *shape = &shapes->shapes[shapes->order[place] - 1];
     if (!keep_shape(shape, entry, head)) {
-        shape->num_values = 0; /* a tail alone: it matches nothing that is an entry */
+        shape->num_values = 0; /* it matches nothing but the empty entry, which is not looked for */
         shape->len = 0;
-        shape->tail = 0;
         return;
     }
     move_to_front(shapes, place);
