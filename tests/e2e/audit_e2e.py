@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """An auditor's evening at the command line, against a router that runs: exports over gRPC with signed
-manifests, listings with filters, and what two regions' logs say of each other.
+manifests, listings with filters, what two regions' logs say of each other, and registers of them.
 
     audit_e2e.py [PART OF A CHECK'S NAME]
 """
@@ -10,7 +10,10 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from harness import *  # noqa: E402,F403
 from policytext import small_policy  # noqa: E402
+import collections  # noqa: E402
+import csv  # noqa: E402
 import hashlib  # noqa: E402
+import io  # noqa: E402
 
 suite = Suite("audit")
 HOME, ABROAD = "eu-north-1", "us-east-1"
@@ -329,6 +332,102 @@ def _(env):
         lines = env.run("audit", "query", "--log", logs[1], "--first", index, "--end", index + 1,
                         "--format", "json").stdout
         equal(json.loads(lines)["entry"]["type"], "mirror", "what differs")
+
+
+# ---- registers ----
+
+def plain(text):
+    """A CSV cell without the apostrophe that keeps spreadsheets from running it."""
+    return text[1:] if text[:1] == "'" else text
+
+
+def flows(lines):
+    """The matrix of (index, entry) by brute force: a line's counts, and the entries behind it."""
+    counts = collections.defaultdict(lambda: [0, 0, 0, 0, 0])
+    backing = collections.defaultdict(list)
+    for index, raw in lines:
+        e = json.loads(raw)
+        if e["type"] not in ("access", "deny", "placement"):
+            continue
+        t = e.get("transfer", {})
+        went = {t.get("to")} | {r["to"] for r in t.get("replicas", [])}
+        purpose = "(placement)" if e["type"] == "placement" else e.get("purpose", "")
+        classes = {f["c"] for f in e.get("fields", [])} or {"(none told)"}
+        for to in went - {None, t.get("from")}:
+            if "from" not in t:
+                continue
+            for c in classes:
+                line = counts[t["from"], to, c, purpose]
+                passed = "fields" not in e or any(
+                    f["c"] == c and f["h"] in ("clear", "pseudonym") for f in e["fields"])
+                if e["type"] == "deny":
+                    line[4] += 1
+                elif not passed:
+                    line[3] += 1
+                else:
+                    line[0] += 1
+                    line[1] += e["record"]["count"]
+                    line[2] += e["record"]["bytes"]
+                backing[t["from"], to, c, purpose].append(leaf_hash(raw))
+    return dict(counts), backing
+
+
+@suite.check("registers of a log that a router wrote: totals by brute force, placements too")
+def _(env):
+    policy = pathlib.Path(small_policy(env.folder("placing")))
+    text = policy.read_text(encoding="utf-8")
+    public = '{ id = "public"; home = ("EEA", "GB", "US"); classes = ("public"); regions = ("*");'
+    true(text.count(public) == 1, "the policy has another shape")
+    near = ('{ id = "near"; home = ("EEA"); classes = ("public"); regions = ("EEA", "GB");\n'
+            '    basis = "not_personal"; },\n  ' + public.replace('"EEA", ', ""))
+    policy.write_text(text.replace(public, near), encoding="utf-8")
+    router = env.router("placing", policy)
+    rooms = env.client(router, "room-service", HOME)
+    for n in range(7):
+        rooms.put("live_room", "p-%d" % n, "SE", {"title": "t", "category": "talk"})
+    fill(env, router, 300, 7)
+    # Now the public fields may lie everywhere: the replicas in the US are made by the policy.
+    policy.write_text(text.replace("version = 1L", "version = 2L"), encoding="utf-8")
+    rooms.call(POLICY_SERVICE + "ReloadPolicy")
+
+    def placed():
+        return sum(json.loads(b)["type"] == "placement" for _, b in entries(env, router, HOME))
+
+    wait_until(lambda: placed() >= 7, what="placements")
+    env.leave(router)
+    size = wait_published(env, router, HOME)
+    env.stop(router)
+    folder = router.log_dir(HOME)
+    out = path(env, "matrix.csv")
+    done = env.run("audit", "report", "matrix", "--log", folder, "--end", size, "--format", "csv",
+                   "--out", out)
+    equal(done.returncode, 0, done.stderr)
+    lines = [(l["index"], json.dumps(l["entry"], separators=(",", ":"), ensure_ascii=False).encode())
+             for l in map(json.loads, env.run("audit", "export", "--log", folder, "--end",
+                                              size).stdout.splitlines())]
+    counts, backing = flows(lines)
+    with open(out, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, strict=True))
+    keys = ("from", "to", "class", "purpose")
+    told = {tuple(plain(r[k]) for k in keys): [int(r[k]) for k in (
+        "operations", "records", "bytes", "withheld", "refused")] for r in rows}
+    equal(told, counts, "totals of the matrix")
+    true(told["SE", "US", "public", "(placement)"][0] == 7, str(told))
+    for row in rows:
+        leaves = backing[tuple(plain(row[k]) for k in keys)]
+        true("(%d entr" % len(leaves) in row["proof"] and
+             hashlib.sha256(b"".join(leaves)).hexdigest() in row["proof"], str(row))
+    art30 = env.run("audit", "report", "art30", "--log", folder, "--end", size, "--format", "csv")
+    recipients = {plain(r["recipient"]) for r in csv.DictReader(io.StringIO(art30.stdout))
+                  if plain(r["purpose"]) == "(placement)"}
+    equal(recipients, {"replica in us-east-1"}, "recipients of what the policy placed")
+    # The log has grown (a router that starts and stops says so): it is still made of it.
+    router.start()
+    wait_published(env, router, HOME)
+    env.stop(router)
+    done = env.run("audit", "report", "matrix", "--log", folder, "--end", size, "--format", "csv",
+                   "--check", out)
+    true(done.returncode == 0 and "OK %d lines" % len(rows) in done.stdout, done.stderr)
 
 
 if __name__ == "__main__":
