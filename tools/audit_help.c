@@ -129,7 +129,7 @@ static const char s_help_options[] =
     "    for the whole; none without it. With --manifest the router reads all of the range;\n"
     "    with --sign-key each entry is proven to be under the log's checkpoint before anything\n"
     "    is signed. That no row was left out is then the router's word, unless the export is\n"
-    "    of the whole log: its root is computed.\n";
+    "    all of the log up to some index: its root is computed.\n";
 
 static const char s_help_status[] =
     "\n"

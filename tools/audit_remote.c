@@ -2,7 +2,8 @@
  *
  * The router is not believed where it need not be: each entry is looked at again, is in ascending
  * order, of the range and passes the filter. Before a manifest is signed, each is proven to lie
- * under the log's signed checkpoint at its index; an export of the whole log must give its root. */
+ * under the log's signed checkpoint at its index, by a proof of its own or, when the export is all of
+ * the log up to some index, by the root that they give together. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@ struct remote {
     struct dom_peer prover;      /* proofs are asked for while the entries come */
     struct dom_rpc_result proof; /* reused */
     struct dom_edge edge;
-    bool whole; /* the whole log is wanted */
+    bool beginning; /* all of the log from its first entry on is wanted */
     /* Of the stream. */
     uint64_t next;  /* least index that may come */
     uint64_t first; /* entries before it are pruned */
@@ -117,23 +118,42 @@ static bool get_checkpoint(struct remote *r, int *status)
 
 /* ---- each entry ----------------------------------------------------------------------------- */
 
-static enum dom_code check_proof(struct remote *r, uint64_t index, const struct dom_hash *leaf)
+static enum dom_code read_hashes(struct remote *r, const ProtobufCBinaryData *hashes, size_t num,
+                                 struct dom_proof *proof)
+{
+    proof->num_hashes = 0;
+    for (size_t i = 0; i < num; i++) {
+        if (num > DOM_PROOF_HASHES_MAX || hashes[i].len != DOM_HASH_SIZE) {
+            return DOM_FAIL(&r->err, DOM_PARSE, "the router's proof is none");
+        }
+        memcpy(proof->hashes[proof->num_hashes++].bytes, hashes[i].data, DOM_HASH_SIZE);
+    }
+    return DOM_OK;
+}
+
+/* Asks for a proof; the answer is in r->proof. */
+static enum dom_code call_prover(struct remote *r, const char *path,
+                                 const ProtobufCMessage *request, uint64_t index)
+{
+    struct dom_buffer bytes = {0};
+
+    (void)pack(request, &bytes);
+    bool ok = dom_rpc_client_call(r->prover.client, path, dom_buffer_slice(&bytes),
+                                  r->prover.timeout_ms, &r->proof);
+    dom_buffer_cleanup(&bytes);
+    return ok ? DOM_OK
+              : DOM_FAIL(&r->err, DOM_UNAVAILABLE, "no proof of index %" PRIu64 ": %s", index,
+                         dom_buffer_cstr(&r->proof.message));
+}
+
+static enum dom_code check_inclusion(struct remote *r, uint64_t index, const struct dom_hash *leaf)
 {
     Domicile__V1__ProveInclusionResponse *got = domicile__v1__prove_inclusion_response__unpack(
         NULL, r->proof.reply.len, r->proof.reply.data);
-    struct dom_proof proof = {0};
-    enum dom_code rc = DOM_OK;
+    struct dom_proof proof;
 
-    if (got == NULL || got->n_hashes > DOM_PROOF_HASHES_MAX) {
-        rc = DOM_FAIL(&r->err, DOM_PARSE, "the router's proof is none");
-    }
-    for (size_t i = 0; rc == DOM_OK && i < got->n_hashes; i++) {
-        if (got->hashes[i].len != DOM_HASH_SIZE) {
-            rc = DOM_FAIL(&r->err, DOM_PARSE, "the router's proof is none");
-            break;
-        }
-        memcpy(proof.hashes[proof.num_hashes++].bytes, got->hashes[i].data, DOM_HASH_SIZE);
-    }
+    enum dom_code rc = got == NULL ? DOM_FAIL(&r->err, DOM_PARSE, "the router's proof is none")
+                                   : read_hashes(r, got->hashes, got->n_hashes, &proof);
     if (rc == DOM_OK) {
         rc = dom_check_inclusion(&proof, index, r->checkpoint.head.size, leaf,
                                  &r->checkpoint.head.root, &r->err);
@@ -144,29 +164,62 @@ static enum dom_code check_proof(struct remote *r, uint64_t index, const struct 
     return rc == DOM_OK ? rc : dom_error_prefix(&r->err, "index %" PRIu64, index);
 }
 
+/* That what was sent, all of the log up to r->end, is the beginning of the checkpoint's log. */
+static enum dom_code check_beginning(struct remote *r)
+{
+    Domicile__V1__ProveConsistencyRequest request = DOMICILE__V1__PROVE_CONSISTENCY_REQUEST__INIT;
+    Domicile__V1__ProveConsistencyResponse *got = NULL;
+    struct dom_tree_head head = {.size = r->end};
+    struct dom_proof proof = {0};
+    enum dom_code rc = DOM_OK;
+
+    dom_edge_root(&r->edge, &head.root);
+    if (r->edge.size != r->end) {
+        return DOM_FAIL(&r->err, DOM_TAMPERED, "the router left out entries");
+    }
+    if (r->end == r->checkpoint.head.size) {
+        return dom_hash_eq(&head.root, &r->checkpoint.head.root)
+                   ? DOM_OK
+                   : DOM_FAIL(&r->err, DOM_TAMPERED,
+                              "what the router sent does not give the checkpoint's root");
+    }
+    if (r->end == 0) {
+        return DOM_OK; /* nothing is the beginning of everything */
+    }
+    request.region = bytes_of(r->args->log_region);
+    request.old_size = r->end;
+    request.new_size = r->checkpoint.head.size;
+    rc = call_prover(r, SERVICE "ProveConsistency", &request.base, r->end);
+    if (rc == DOM_OK) {
+        got = domicile__v1__prove_consistency_response__unpack(NULL, r->proof.reply.len,
+                                                               r->proof.reply.data);
+        rc = got == NULL ? DOM_FAIL(&r->err, DOM_PARSE, "the router's proof is none")
+                         : read_hashes(r, got->hashes, got->n_hashes, &proof);
+    }
+    if (rc == DOM_OK) {
+        rc = dom_check_consistency(&proof, &head, &r->checkpoint.head, &r->err);
+    }
+    if (got != NULL) {
+        domicile__v1__prove_consistency_response__free_unpacked(got, NULL);
+    }
+    return rc;
+}
+
 static enum dom_code prove(struct remote *r, uint64_t index, struct dom_slice entry)
 {
     Domicile__V1__ProveInclusionRequest request = DOMICILE__V1__PROVE_INCLUSION_REQUEST__INIT;
-    struct dom_buffer bytes = {0};
     struct dom_hash leaf;
 
     dom_hash_leaf(&leaf, entry);
-    if (r->whole) {
-        dom_edge_append(&r->edge, &leaf, NULL); /* the root proves them all */
+    if (r->beginning) {
+        dom_edge_append(&r->edge, &leaf, NULL); /* its root proves them all, at the end */
         return DOM_OK;
     }
     request.region = bytes_of(r->args->log_region);
     request.index = index;
     request.size = r->checkpoint.head.size;
-    (void)pack(&request.base, &bytes);
-    bool ok = dom_rpc_client_call(r->prover.client, SERVICE "ProveInclusion",
-                                  dom_buffer_slice(&bytes), r->prover.timeout_ms, &r->proof);
-    dom_buffer_cleanup(&bytes);
-    if (!ok) {
-        return DOM_FAIL(&r->err, DOM_UNAVAILABLE, "no proof of index %" PRIu64 ": %s", index,
-                        dom_buffer_cstr(&r->proof.message));
-    }
-    return check_proof(r, index, &leaf);
+    enum dom_code rc = call_prover(r, SERVICE "ProveInclusion", &request.base, index);
+    return rc == DOM_OK ? check_inclusion(r, index, &leaf) : rc;
 }
 
 static enum dom_code take_entry(struct remote *r, uint64_t index, struct dom_slice entry)
@@ -208,7 +261,7 @@ static bool on_message(void *arg, struct dom_slice message)
         r->own_index = got->receipt->index;
         r->end = got->end_index;
         r->first = got->first_index;
-        r->whole = r->whole && r->first == 0 && r->end == r->checkpoint.head.size;
+        r->beginning = r->beginning && r->first == 0;
         if (r->args->manifest != NULL && r->end > r->args->filter.end) {
             r->code = DOM_FAIL(&r->err, DOM_TAMPERED, "the router sends more than was asked for");
         }
@@ -299,9 +352,8 @@ static void set_range(struct remote *r)
     if (r->args->manifest != NULL && filter->end > r->checkpoint.head.size) {
         filter->end = r->checkpoint.head.size;
     }
-    r->whole = r->args->manifest != NULL && filter->first == 0 &&
-               filter->end == r->checkpoint.head.size && filter->from_ms == 0 &&
-               filter->until_ms == 0 && filter->num_where == 0;
+    r->beginning = filter->first == 0 && filter->from_ms == 0 && filter->until_ms == 0 &&
+                   filter->num_where == 0;
     r->next = filter->first;
     if (r->args->has_resume && !again && r->next <= r->args->resume_after) {
         r->next = r->args->resume_after + 1;
@@ -330,17 +382,13 @@ static enum dom_code write_manifest(struct remote *r)
 {
     struct dom_audit_args *args = r->args;
     const char *format = args->format == NULL ? "jsonl" : args->format;
-    struct dom_hash root;
 
     if (args->manifest == NULL) {
         return DOM_OK;
     }
-    if (args->sign_key != NULL && r->whole) {
-        dom_edge_root(&r->edge, &root);
-        if (r->edge.size != r->end || !dom_hash_eq(&root, &r->checkpoint.head.root)) {
-            return DOM_FAIL(&r->err, DOM_TAMPERED,
-                            "what the router sent does not give the checkpoint's root");
-        }
+    enum dom_code rc = args->sign_key != NULL && r->beginning ? check_beginning(r) : DOM_OK;
+    if (rc != DOM_OK) {
+        return rc;
     }
     args->filter.end = r->end;
     if (args->filter.first < r->first) {

@@ -126,6 +126,8 @@ def _(env):
          lambda i, e: e["type"] in ("access", "deny") and 7 <= i < 60),
         (("--from", time.strftime("%Y-%m-%d", time.gmtime((now - 2 * day) // 1000)), "--where",
           "op=write"), lambda i, e: e.get("op") == "write"),
+        (("--end", 50), lambda i, e: i < 50),
+        (("--first", 3, "--end", 50), lambda i, e: 3 <= i < 50),
         (("--where", "kind="), lambda i, e: "kind" not in e.get("record", {})),
         (("--where", "to=CN"), lambda i, e: False))
     for number, (arguments, passes) in enumerate(cases):
