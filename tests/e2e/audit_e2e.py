@@ -11,9 +11,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
 from harness import *  # noqa: E402,F403
 from policytext import small_policy  # noqa: E402
 import collections  # noqa: E402
+import concurrent.futures  # noqa: E402
 import csv  # noqa: E402
 import hashlib  # noqa: E402
 import io  # noqa: E402
+import re  # noqa: E402
 
 suite = Suite("audit")
 HOME, ABROAD = "eu-north-1", "us-east-1"
@@ -188,6 +190,92 @@ def _(env):
         pathlib.Path(part).write_bytes(raw[:cut].replace(b"moderation", b"marketing.", 1))
         done = ask(env, *plain, "--out", part, "--resume-after", after, *more)
         true(done.returncode == 1 and "has not the row" in done.stderr, done.stderr)
+
+
+class Liar(grpc.GenericRpcHandler):
+    """A router that changes what the real one answers: `lie` gets each message of an export."""
+
+    def __init__(self, env, lie):
+        self.env, self.lie = env, lie
+        self.channel = grpc.insecure_channel(env.main.address)
+        self.server = grpc.server(concurrent.futures.ThreadPoolExecutor(4))
+        self.server.add_generic_rpc_handlers((self,))
+        self.address = "127.0.0.1:%d" % self.server.add_insecure_port("127.0.0.1:0")
+        self.server.start()
+
+    def stop(self):
+        self.server.stop(None)
+        self.channel.close()
+
+    def service(self, details):
+        if not details.method.endswith("/ExportEntries"):
+            return grpc.unary_unary_rpc_method_handler(
+                lambda request, context: self.channel.unary_unary(details.method)(
+                    request, metadata=self.who(context)))
+        return grpc.unary_stream_rpc_method_handler(
+            lambda request, context: self.export(details.method, request, self.who(context)))
+
+    @staticmethod
+    def who(context):
+        return [(k, v) for k, v in context.invocation_metadata() if k.startswith("domicile-")]
+
+    def export(self, method, request, metadata):
+        kind = self.env.api.factory.GetPrototype(self.env.api.method(method[1:]).output_type)
+        for raw in self.channel.unary_stream(method)(request, metadata=metadata):
+            message = kind.FromString(raw)
+            self.lie(message)
+            yield message.SerializeToString()
+
+
+def leave_out(message):
+    del message.entries[5]
+
+
+def change(message):
+    entry = message.entries[5]
+    entry.entry = entry.entry.replace(b'"instance":"', b'"instance":"x', 1)
+
+
+def twice(message):
+    message.entries.add().CopyFrom(message.entries[5])
+
+
+def another(message):
+    message.entries[5].entry = message.entries[4].entry
+
+
+def unasked(message):
+    message.entries[5].entry = message.entries[5].entry.replace(
+        b'"type":"access"', b'"type":"deny"', 1).replace(b'"effect":"allow"', b'"effect":"deny"', 1)
+
+
+def spoilt(message):
+    message.entries[5].entry += b" "
+
+
+@suite.check("a router that lies gets no signature")
+def _(env):
+    size = wait_published(env, env.main, HOME)
+    part = ("--where", "type=access")
+    for lie, arguments, words in (
+            (leave_out, (), "left out entries"), (change, (), "another root|consisten|root"),
+            (another, (), "root|consisten"), (twice, (), "out of its turn"),
+            (change, part, "index "), (another, part, "index "), (twice, part, "out of its turn"),
+            (unasked, part, "was not asked for"), (spoilt, part, "not canonical")):
+        liar = Liar(env, lie)
+        out, manifest = path(env, "lie"), path(env, "lie-manifest")
+        try:
+            for truth in (False, True):
+                liar.lie = (lambda message: None) if truth else lie
+                done = ask(env, *arguments, "--end", size, "--out", out, "--manifest", manifest,
+                           "--sign-key", env.sign_key, "--key", env.vkey, router=liar)
+                what = "%s %s: %s" % (lie.__name__, arguments, done.stderr)
+                equal(done.returncode, 0 if truth else 1, what)
+                equal(os.path.exists(manifest), truth, "a manifest; " + what)
+                true(truth or re.search(words, done.stderr), what)
+        finally:
+            liar.stop()
+        os.unlink(manifest)
 
 
 @suite.check("exit codes: a refusal is 4, a router that is not there 1, what cannot be meant 3")
