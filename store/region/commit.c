@@ -15,9 +15,9 @@
 #define ARENA_FIRST_BYTES (128U << 10)
 #define GATHER_GROUP_MIN 16U /* operations in the last group: below, nobody waits for company */
 #define GATHER_ENOUGH 200U
-#define GATHER_STEP_US 150U
-#define GATHER_PAUSES 3U /* steps without an arrival that end the wait */
-#define GATHER_US 3000U
+#define GATHER_STEP_US 500U
+#define GATHER_LAST_US 150U /* when as many are there as in the last group */
+#define GATHER_US 6000U
 
 /* ---- the group ---------------------------------------------------------------------------- */
 
@@ -164,24 +164,23 @@ static void take_group(struct dom_region *region, struct dom_store_op **opsp)
 
 /* Under load, waits for company: every operation that joins shares the fsync, whose CPU (about
  * 0.1 ms here) is the largest single cost of an append. As long as more keep coming the wait goes
- * on, up to GATHER_US in all. A pause ends it: a short one when the queue holds as many as the last
- * group (in a closed loop that is everybody), else GATHER_PAUSES steps. Small groups never wait, so
- * a lone caller's latency is one fsync. The lock is held; nobody signals meanwhile. */
+ * on, up to GATHER_US in all; a step without an arrival ends it, a short one when the queue holds as
+ * many as the last group, which in a closed loop is everybody. So only arrivals denser than that
+ * are held up, which are those of a process that is short of CPU. Small groups never wait: a lone
+ * caller's latency is one fsync. The lock is held; nobody signals meanwhile. */
 static void gather(struct dom_region *region)
 {
     if (region->last_group < GATHER_GROUP_MIN) {
         return;
     }
     uint64_t end = now_us() + GATHER_US;
-    unsigned pauses = 0;
-    while (now_us() < end && region->num_queued < GATHER_ENOUGH && !region->stopping) {
-        size_t before = region->num_queued;
-        struct timespec until = monotonic_at(now_us() + GATHER_STEP_US);
+    size_t before = SIZE_MAX;
+    while (now_us() < end && region->num_queued < GATHER_ENOUGH && region->num_queued != before &&
+           !region->stopping) {
+        before = region->num_queued;
+        bool all = before >= region->last_group;
+        struct timespec until = monotonic_at(now_us() + (all ? GATHER_LAST_US : GATHER_STEP_US));
         (void)pthread_cond_timedwait(&region->wake, &region->lock, &until);
-        pauses = region->num_queued == before ? pauses + 1 : 0;
-        if (pauses >= (region->num_queued >= region->last_group ? 1U : GATHER_PAUSES)) {
-            return;
-        }
     }
 }
 
@@ -190,9 +189,9 @@ static void gather(struct dom_region *region)
 static bool wait_for_group(struct dom_region *region, struct dom_store_op **opsp)
 {
     DOM_ASSERT(pthread_mutex_lock(&region->lock) == 0);
-    region->waiting = true;
     while (region->first == NULL && region->first_job == NULL && !region->stopping &&
            !region->suspect) {
+        region->waiting = true;
         if (!region->broken) {
             DOM_ASSERT(pthread_cond_wait(&region->wake, &region->lock) == 0);
             continue;

@@ -224,14 +224,31 @@ struct dom_gate *dom_region_gate(struct dom_region *region)
     return &region->gate;
 }
 
+/* Whether the commit thread sleeps and is to be woken, by the first that asks only. The lock is
+ * held. */
+static bool take_waiting(struct dom_region *region)
+{
+    bool waiting = region->waiting;
+
+    region->waiting = false;
+    return waiting;
+}
+
+/* Without the lock: a thread that is woken while it is held only goes to sleep again. */
+static void wake_commit(struct dom_region *region, bool waiting)
+{
+    if (waiting) {
+        DOM_ASSERT(pthread_cond_signal(&region->wake) == 0);
+    }
+}
+
 void dom_region_suspect(struct dom_region *region)
 {
     DOM_ASSERT(pthread_mutex_lock(&region->lock) == 0);
     region->suspect = true;
-    if (region->waiting) {
-        DOM_ASSERT(pthread_cond_signal(&region->wake) == 0);
-    }
+    bool wake = take_waiting(region);
     DOM_ASSERT(pthread_mutex_unlock(&region->lock) == 0);
+    wake_commit(region, wake);
 }
 
 /* ---- watching (the store's watch thread) -------------------------------------------------- */
@@ -307,6 +324,7 @@ static bool hangs(const struct dom_region *region)
 enum dom_code dom_region_submit(struct dom_region *region, struct dom_store_op *op,
                                 struct dom_error *err)
 {
+    bool wake = false;
     enum dom_code rc = DOM_OK;
 
     if (op->num_entries > 0 && dom_gate_closed(&region->gate) != 0) {
@@ -336,11 +354,10 @@ enum dom_code dom_region_submit(struct dom_region *region, struct dom_store_op *
         }
         region->last = op;
         region->num_queued++;
-        if (region->waiting) {
-            DOM_ASSERT(pthread_cond_signal(&region->wake) == 0);
-        }
+        wake = take_waiting(region);
     }
     DOM_ASSERT(pthread_mutex_unlock(&region->lock) == 0);
+    wake_commit(region, wake);
     if (rc == DOM_UNAVAILABLE) {
         return DOM_FAIL(err, rc, "region %s is stopping", region->name);
     }
@@ -352,6 +369,7 @@ enum dom_code dom_region_submit(struct dom_region *region, struct dom_store_op *
 enum dom_code dom_region_submit_job(struct dom_region *region, struct dom_region_job *job,
                                     struct dom_error *err)
 {
+    bool wake = false;
     enum dom_code rc = DOM_OK;
 
     job->next = NULL;
@@ -369,11 +387,10 @@ enum dom_code dom_region_submit_job(struct dom_region *region, struct dom_region
         }
         region->last_job = job;
         region->num_jobs++;
-        if (region->waiting) {
-            DOM_ASSERT(pthread_cond_signal(&region->wake) == 0);
-        }
+        wake = take_waiting(region);
     }
     DOM_ASSERT(pthread_mutex_unlock(&region->lock) == 0);
+    wake_commit(region, wake);
     return rc == DOM_OK ? DOM_OK : DOM_FAIL(err, rc, "region %s takes no job now", region->name);
 }
 
