@@ -38,6 +38,7 @@ struct dom_publish {
     struct dom_slice checkpoint; /* signed note for new_size */
     uint64_t first;              /* bundles before it are pruned: not written */
     bool keep_partials;          /* do not remove partial files of tiles that became full */
+    bool only_missing;           /* tiles and bundles that are there are left alone */
 };
 
 struct dom_publish_stats {

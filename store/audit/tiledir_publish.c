@@ -148,6 +148,15 @@ static enum dom_code load_tile(struct publisher *p, struct dom_tile tile, struct
     return p->bytes.failed ? DOM_FAIL(err, DOM_RESOURCE, "out of memory for a tile") : DOM_OK;
 }
 
+static bool is_there(const struct publisher *p, struct dom_tile tile)
+{
+    char relative[DOM_TILE_PATH_SIZE];
+    char path[PATH_MAX];
+
+    (void)snprintf(path, sizeof(path), "%s/%s", p->publish->dir, dom_tile_path(relative, tile));
+    return access(path, F_OK) == 0;
+}
+
 /* Every tile of the level that the old size did not have in its present width. */
 static enum dom_code publish_level(struct publisher *p, int level, struct dom_error *err)
 {
@@ -166,6 +175,9 @@ static enum dom_code publish_level(struct publisher *p, int level, struct dom_er
             .level = level, .n = n, .width = dom_tile_width(p->publish->new_size, level, n)};
         if (tile.width == 0) {
             return DOM_OK;
+        }
+        if (p->publish->only_missing && is_there(p, tile)) {
+            continue;
         }
         enum dom_code rc = load_tile(p, tile, err);
         if (rc == DOM_OK) {
