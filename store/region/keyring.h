@@ -71,7 +71,7 @@ const uint8_t *dom_keyring_data_of(const struct dom_keyring *ring, uint32_t epoc
 enum dom_code dom_keyring_export(struct dom_keyring *ring, struct dom_slice name,
                                  struct dom_hmac_key *out, struct dom_error *err) DOM_MUST_USE;
 /* Whether the file can be read and still holds the keys in use: what is written under a key that is
- * nowhere but in memory is lost with the process. Any thread. Errors: as dom_keyring_open, and
+ * nowhere but in memory is lost with the process. One thread. Errors: as dom_keyring_open, and
  * CORRUPT (other keys). */
 enum dom_code dom_keyring_check_file(struct dom_keyring *ring,
                                      struct dom_error *err) DOM_MUST_USE;
