@@ -38,13 +38,15 @@ static bool may_go(void *context, uint64_t index, struct dom_slice entry)
     return true;
 }
 
-/* The first entry that has to stay, in whole bundles; the newest published bundle always stays. */
+/* The first entry that has to stay, in whole bundles: the newest published bundle always does, and
+ * what a demanded copy does not have yet. */
 static enum dom_code find_first(struct dom_store *store, struct dom_region *region,
                                 struct look *look, uint64_t *firstp, struct dom_error *err)
 {
     struct dom_audit_log *log = dom_region_log(region);
     uint64_t first = dom_audit_log_first(log);
     uint64_t published = dom_audit_log_published_size(log);
+    uint64_t copied = dom_sinks_copied(atomic_load(&store->sinks[dom_region_number(region)]));
     size_t num_holds = 0;
 
     *firstp = first;
@@ -54,7 +56,7 @@ static enum dom_code find_first(struct dom_store *store, struct dom_region *regi
     look->holds = store->holds;
     look->num_holds = num_holds;
     for (unsigned n = 0; rc == DOM_OK && n < BUNDLES_MAX; n++) {
-        if (*firstp + 2 * DOM_TILE_WIDTH > published) {
+        if (*firstp + 2 * DOM_TILE_WIDTH > published || *firstp + DOM_TILE_WIDTH > copied) {
             break;
         }
         look->count = 0;

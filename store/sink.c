@@ -174,6 +174,23 @@ void dom_sinks_require(struct dom_sinks *sinks, const struct dom_store_need *nee
     DOM_ASSERT(pthread_mutex_unlock(&sinks->lock) == 0);
 }
 
+uint64_t dom_sinks_copied(struct dom_sinks *sinks)
+{
+    uint64_t copied = UINT64_MAX;
+    unsigned demanded = 0;
+
+    DOM_ASSERT(pthread_mutex_lock(&sinks->lock) == 0);
+    for (size_t i = 0; i < sinks->need.num; i++) {
+        demanded |= sinks->need.one_of[i];
+    }
+    for (size_t i = 0; i < sinks->num; i++) {
+        uint64_t durable = atomic_load(&sinks->sinks[i].durable);
+        copied = (demanded >> i & 1U) != 0 && durable < copied ? durable : copied;
+    }
+    DOM_ASSERT(pthread_mutex_unlock(&sinks->lock) == 0);
+    return copied;
+}
+
 void dom_sink_set_up(struct dom_sink *sink, bool up, const char *why)
 {
     struct dom_sinks *sinks = sink->all;

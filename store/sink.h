@@ -29,6 +29,9 @@ void dom_sinks_hold(struct dom_sinks *sinks, struct dom_store_op **first,
 /* The log has grown. */
 void dom_sinks_wake(struct dom_sinks *sinks);
 void dom_sinks_require(struct dom_sinks *sinks, const struct dom_store_need *need);
+/* Entries before it are in every copy that is demanded, of which one is enough too; UINT64_MAX when none
+ * is. A copy that finds its next entry pruned can never go on. */
+uint64_t dom_sinks_copied(struct dom_sinks *sinks);
 /* Whether one hangs. The watch thread. */
 void dom_sinks_watch(struct dom_sinks *sinks);
 

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "store/audit/pruned.h"
 #include "store/audit/verify.h"
 
@@ -42,6 +43,7 @@ static int teardown(void **state)
     struct harness *h = *state;
 
     harness_cleanup(h);
+    dom_log_set_level(DOM_LOG_ERROR);
     free(h);
     return 0;
 }
@@ -148,6 +150,18 @@ static bool count_entry(void *context, uint64_t index, struct dom_slice entry)
     return true;
 }
 
+static void await_open(struct harness *h)
+{
+    struct dom_store_stats stats = {.closed = 1};
+    uint64_t until = now_ms() + WAIT_MS;
+
+    while (stats.closed != 0) {
+        assert_true(now_ms() < until);
+        pause_ms(2);
+        dom_store_stats(h->store, 0, &stats);
+    }
+}
+
 static void old_entries_go_and_their_hashes_stay(void **state)
 {
     struct harness *h = *state;
@@ -197,6 +211,7 @@ static void old_entries_go_and_their_hashes_stay(void **state)
         harness_close(h);
         harness_shell(h, "rm -r r0/audit/tile");
         harness_open(h, 1);
+        await_open(h); /* P3: no entry is taken before what was lost is written again */
         append(h, NOW_MS, "more", 1);
         harness_settle(h);
         uint64_t until = now_ms() + WAIT_MS;
@@ -429,12 +444,62 @@ static void the_bytes_are_gone_from_the_database_too(void **state)
     harness_close(h);
 }
 
+static void await_copied(struct harness *h, size_t sink)
+{
+    struct dom_store_sink_stats stats = {0};
+    uint64_t until = now_ms() + WAIT_MS;
+
+    while (stats.entries < dom_store_log_size(h->store, 0)) {
+        assert_true(now_ms() < until);
+        pause_ms(2);
+        dom_store_sink_stats(h->store, 0, sink, &stats);
+    }
+}
+
+/* A copy that finds its next entry pruned could never go on. */
+static void demanded_copies_come_first(void **state)
+{
+    struct harness *h = *state;
+    static char dirs[2][300]; /* static: the store is closed by the teardown */
+    static const struct dom_store_sink sinks[] = {{.name = "s0", .region = "r0", .dir = dirs[0]},
+                                                  {.name = "s1", .region = "r0", .dir = dirs[1]}};
+    const struct dom_store_need any = {.num = 1, .one_of = {1 | 2}};
+    const struct dom_store_need one = {.num = 1, .one_of = {2}};
+
+    dom_log_set_level(DOM_LOG_ERROR + 1); /* a copy that is away is told of again and again */
+    harness_shell(h, "mkdir s0 s1");
+    (void)snprintf(dirs[0], sizeof(dirs[0]), "%s", harness_path(h, "s0"));
+    (void)snprintf(dirs[1], sizeof(dirs[1]), "%s", harness_path(h, "s1"));
+    h->options.sinks = sinks;
+    h->options.num_sinks = 2;
+    h->wall_ms = NOW_MS - 2 * KEEP_MS;
+    harness_open(h, 1);
+    dom_store_require(h->store, 0, &any);
+    append(h, NOW_MS - KEEP_MS - 1000, "old", 300);
+    await_copied(h, 0);
+    harness_shell(h, "mv s0 away"); /* the other one is enough to go on with */
+    append(h, NOW_MS - KEEP_MS - 1000, "old", 1000);
+    harness_settle(h);
+    h->wall_ms = NOW_MS;
+    await_first(h, 256); /* it has those */
+    stays(h, 256);
+    harness_shell(h, "mv away s0");
+    await_first(h, 1024);
+    harness_shell(h, "mv s0 away");
+    dom_store_require(h->store, 0, &one); /* one that nobody demands holds nobody up */
+    append(h, NOW_MS - KEEP_MS - 1000, "old", 600);
+    harness_settle(h);
+    await_first(h, 1280); /* the bundle after it tells of the pruning before, which is new */
+    all_proofs_hold(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(old_entries_go_and_their_hashes_stay),       T(loss_is_no_pruning_and_pruning_no_loss),
         T(a_statement_without_its_entry_is_refused),   T(holds_keep_what_they_name),
         T(holds_are_entries_and_bad_ones_are_refused), T(the_bytes_are_gone_from_the_database_too),
+        T(demanded_copies_come_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
