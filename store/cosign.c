@@ -1,4 +1,4 @@
-/* Asking witnesses for cosignatures: the regions of this process, on the keeper's thread, and how
+/* Asking witnesses for cosignatures: the regions of this process, on the keeper of the log, and how
  * any witness is asked, whatever carries the question. */
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "store/audit/checkpoint.h"
 #include "store/audit/witness.h"
 #include "store/cosign_internal.h"
+#include "store/desk_internal.h"
 #include "store/store_internal.h"
 
 /* ---- one question --------------------------------------------------------------------------- */
@@ -189,19 +190,9 @@ static size_t following(struct dom_store *store, const struct dom_region *region
 static enum dom_code post_here(void *transport, struct dom_slice request, unsigned *statusp,
                                struct dom_buffer *body, struct dom_error *err)
 {
-    struct dom_cosign_here *here = transport;
-    struct dom_witness_answer answer;
-    struct dom_error own = {0};
+    const struct dom_cosign_here *here = transport;
 
-    /* The status says how it went. */
-    (void)!dom_witness_add_checkpoint(here->witness, here->log_key, 1, request, here->time_s,
-                                      &answer, &own);
-    *statusp = answer.status;
-    dom_buffer_clear(body);
-    dom_buffer_append_slice(
-        body, answer.status == 500 ? dom_slice_str(own.message) : dom_buffer_slice(&answer.body));
-    dom_witness_answer_cleanup(&answer);
-    return body->failed ? DOM_FAIL(err, DOM_RESOURCE, "out of memory") : DOM_OK;
+    return dom_desk_ask(here->desk, here->asker, request, statusp, body, err);
 }
 
 /* What an auditor may start from: the witnesses of this process as a trust policy. Whoever holds
@@ -237,10 +228,32 @@ static void write_policy(struct dom_store *store, struct dom_region *region,
     dom_buffer_cleanup(&text);
 }
 
+/* Asks one of them, unless it has cosigned this very checkpoint. */
+static void ask_here(struct dom_store *store, struct dom_cosign_ask *ask, struct dom_region *region,
+                     struct dom_region *witness, struct dom_buffer *lines)
+{
+    struct dom_cosigning *state = &store->cosigning[dom_region_number(region)];
+    dom_store_region number = dom_region_number(witness);
+    struct dom_cosign_here here = {.desk = atomic_load(&store->desks[number]), .asker = region};
+    struct dom_error err = {0};
+
+    if ((state->by >> number & 1U) != 0) {
+        return;
+    }
+    DOM_ASSERT(here.desk != NULL);
+    ask->key = &dom_region_witness(witness)->signer.key;
+    ask->transport = &here;
+    enum dom_audit_log_asked how = dom_cosign_ask(ask, &state->last[number], lines, &err);
+    dom_cosign_tell(ask->log, ask->key->name, &state->down[number], how, &err);
+    if (how == DOM_AUDIT_LOG_COSIGNED) {
+        state->by |= (dom_store_set)1 << number;
+    }
+}
+
 void dom_store_cosign(void *context, struct dom_region *region, struct dom_buffer *lines)
 {
     struct dom_store *store = context;
-    size_t number = (size_t)dom_region_number(region);
+    struct dom_cosigning *state = &store->cosigning[dom_region_number(region)];
     struct dom_region *witnesses[DOM_WITNESS_REGIONS_MAX];
     struct dom_audit_log *log = dom_region_log(region);
     struct dom_buffer note = {0};
@@ -248,26 +261,17 @@ void dom_store_cosign(void *context, struct dom_region *region, struct dom_buffe
 
     size_t num = following(store, region, witnesses, store->host.options.witness_regions);
     uint64_t count = atomic_load(&store->host.num_regions);
-    if (num > 0 && store->witness_generation[number] != count) {
+    if (num > 0 && state->generation != count) {
         write_policy(store, region, witnesses, num);
-        store->witness_generation[number] = count;
+        state->generation = count;
     }
+    dom_audit_log_rest(log); /* the others' disks are not this log's */
     if (dom_audit_log_snapshot(log, &note, &ask.head, NULL) == DOM_OK) {
         ask.note = dom_buffer_slice(&note);
+        state->by = state->size == ask.head.size ? state->by : 0;
+        state->size = ask.head.size;
         for (size_t i = 0; i < num; i++) {
-            struct dom_witness *witness = dom_region_witness(witnesses[i]);
-            struct dom_tree_head last = {0};
-            struct dom_error err = {0};
-            struct dom_cosign_here here = {
-                .witness = witness,
-                .log_key = dom_audit_log_key(log),
-                .time_s = (uint64_t)dom_clock_wall_ms(store->host.options.clock) / 1000};
-            ask.key = &witness->signer.key;
-            ask.transport = &here;
-            /* If it cannot be read the witness will say so. */
-            (void)!dom_witness_last(witness, dom_slice_str(dom_audit_log_origin(log)), &last, NULL);
-            enum dom_audit_log_asked how = dom_cosign_ask(&ask, &last.size, lines, &err);
-            dom_cosign_tell(log, ask.key->name, &store->witness_down[number][i], how, &err);
+            ask_here(store, &ask, region, witnesses[i], lines);
         }
     }
     dom_buffer_cleanup(&note);

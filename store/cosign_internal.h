@@ -7,12 +7,15 @@
 #include "store/audit/witness.h"
 #include "store/audit_log/audit_log.h"
 
+struct dom_desk;
+struct dom_region;
+
 struct dom_cosign_ask {
     struct dom_audit_log *log;
     struct dom_slice note; /* the checkpoint */
     struct dom_tree_head head;
     const struct dom_note_key *key; /* of the witness */
-    /* Carries one request; *statusp is the answer's. Errors: no answer. */
+    /* Carries one request; *statusp is the answer's. Errors: no answer, in time. */
     enum dom_code (*post)(void *transport, struct dom_slice request, unsigned *statusp,
                           struct dom_buffer *body, struct dom_error *err);
     void *transport;
@@ -20,9 +23,8 @@ struct dom_cosign_ask {
 
 /* Transport within the process. */
 struct dom_cosign_here {
-    struct dom_witness *witness;
-    const struct dom_note_key *log_key;
-    uint64_t time_s;
+    struct dom_desk *desk;
+    struct dom_region *asker;
 };
 
 /* *last_sizep: what the witness cosigned last, as far as is known; updated. Appends at most one

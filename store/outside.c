@@ -136,7 +136,7 @@ static uint64_t show(struct dom_outside *outside, size_t region)
         dom_quorum_judge(outside->policy, dom_buffer_slice(&note), &result, NULL) == DOM_OK &&
         result.met) {
         dom_audit_log_set_cosigned(log, dom_buffer_slice(&note), ask.head.size);
-        dom_store_wake_keeper(outside->store);
+        dom_store_wake_keeper(outside->store, atomic_load(&outside->store->host.regions[region]));
     }
     if (all) {
         outside->done_size[region] = ask.head.size;

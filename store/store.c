@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/file.h"
+#include "store/desk_internal.h"
 #include "store/store_internal.h"
 
 #define CHECKPOINT_MS 800U /* leaves time to sign and to publish within the second */
@@ -163,8 +164,6 @@ static void fill_host(struct dom_store *store, const struct dom_store_options *o
 enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_options *options,
                             struct dom_error *err)
 {
-    pthread_condattr_t attr;
-
     *storep = NULL;
     enum dom_code rc = check_options(options, err);
     if (rc != DOM_OK) {
@@ -179,10 +178,7 @@ enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_op
     store->holds = calloc(DOM_HOLDS_MAX, sizeof(*store->holds));
     DOM_ASSERT(store->holds != NULL);
     DOM_ASSERT(pthread_mutex_init(&store->keeper_lock, NULL) == 0);
-    DOM_ASSERT(pthread_condattr_init(&attr) == 0);
-    DOM_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    DOM_ASSERT(pthread_cond_init(&store->keeper_wake, &attr) == 0);
-    (void)pthread_condattr_destroy(&attr);
+    dom_store_init_wake(&store->keeper_wake);
     dom_store_init_watch(store);
     struct dom_db_options db = {.compression = options->compression,
                                 .block_cache_bytes = options->block_cache_bytes,
@@ -198,7 +194,7 @@ enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_op
         rc = dom_outside_start(&store->outside, store, err);
     }
     if (rc == DOM_OK) {
-        rc = dom_store_start_keeper(store, err);
+        rc = dom_store_start_purger(store, err);
     }
     if (rc == DOM_OK) {
         rc = dom_fsck_start(&store->fsck, store, err);
@@ -227,7 +223,10 @@ void dom_store_destroy(struct dom_store *store)
     }
     size_t count = atomic_load(&store->host.num_regions);
     dom_store_stop_watch(store);
-    dom_store_stop_keeper(store);
+    dom_store_stop_keepers(store);
+    for (size_t i = 0; i < count; i++) {
+        dom_desk_stop(atomic_load(&store->desks[i]));
+    }
     dom_placer_stop(&store->placer);
     /* Commit threads first: they give the replicators' jobs back, which the replicators await. */
     for (size_t i = 0; i < count; i++) {
@@ -242,6 +241,9 @@ void dom_store_destroy(struct dom_store *store)
     for (size_t i = 0; i < count; i++) {
         dom_replicator_destroy(atomic_load(&store->replicators[i]));
         dom_sinks_destroy(sinks_of(store, (dom_store_region)i));
+        dom_desk_destroy(atomic_load(&store->desks[i]));
+        dom_keeper_destroy(atomic_load(&store->keepers[i]));
+        dom_look_destroy(atomic_load(&store->looks[i]));
         dom_region_close(atomic_load(&store->host.regions[i]));
     }
     dom_placer_cleanup(&store->placer);
@@ -259,6 +261,39 @@ void dom_store_destroy(struct dom_store *store)
     free(store->key_dir);
     free(store->audit_origin);
     free(store);
+}
+
+/* The threads that keep a region; all of them, or none. */
+static enum dom_code start_keeping(struct dom_store *store, struct dom_region *region,
+                                   struct dom_error *err)
+{
+    struct dom_desk *desk = NULL;
+    struct dom_keeper *keeper = NULL;
+    struct dom_look *look = NULL;
+    size_t number = (size_t)dom_region_number(region);
+    enum dom_code rc = DOM_OK;
+
+    if (store->host.options.witness_regions > 0) {
+        rc = dom_desk_start(&desk, &store->host, region, err);
+    }
+    if (rc == DOM_OK) {
+        rc = dom_keeper_start(&keeper, store, region, err);
+    }
+    if (rc == DOM_OK) {
+        rc = dom_look_start(&look, store, region, err); /* the last: only the store's end ends it */
+    }
+    if (rc != DOM_OK) {
+        dom_look_destroy(look);
+        dom_keeper_stop(keeper);
+        dom_keeper_destroy(keeper);
+        dom_desk_stop(desk);
+        dom_desk_destroy(desk);
+        return rc;
+    }
+    atomic_store(&store->desks[number], desk);
+    atomic_store(&store->keepers[number], keeper);
+    atomic_store(&store->looks[number], look);
+    return DOM_OK;
 }
 
 static enum dom_code add_region(struct dom_store *store, dom_store_region *regionp,
@@ -280,7 +315,12 @@ static enum dom_code add_region(struct dom_store *store, dom_store_region *regio
     if (rc == DOM_OK) {
         rc = dom_sinks_start(&sinks, region, &store->host.options, err);
     }
+    if (rc == DOM_OK) {
+        rc = start_keeping(store, region, err);
+    }
     if (rc != DOM_OK) {
+        dom_sinks_stop(sinks);
+        dom_sinks_destroy(sinks);
         dom_replicator_stop(replicator);
         dom_replicator_destroy(replicator);
         dom_region_stop(region);
@@ -295,7 +335,7 @@ static enum dom_code add_region(struct dom_store *store, dom_store_region *regio
     for (size_t i = 0; i <= count; i++) {
         dom_replicator_notify(atomic_load(&store->replicators[i]), NULL);
     }
-    dom_store_wake_keeper(store);
+    dom_store_wake_keeper(store, region);
     dom_placer_poke(&store->placer);
     *regionp = (dom_store_region)count;
     return DOM_OK;

@@ -29,18 +29,18 @@ struct dom_store {
     _Atomic(struct dom_replicator *) replicators[DOM_REGIONS_MAX];
     _Atomic(struct dom_sinks *) sinks[DOM_REGIONS_MAX];
 
-    /* The keeper: checkpoints. A second thread purges and expires, as compacting takes long. */
+    _Atomic(struct dom_keeper *) keepers[DOM_REGIONS_MAX];
+    _Atomic(struct dom_look *) looks[DOM_REGIONS_MAX];
+    _Atomic(struct dom_desk *) desks[DOM_REGIONS_MAX]; /* NULL: nobody is to be cosigned here */
+
+    /* Of the threads that serve all regions: purger, fsck, mirror, outside. */
     pthread_mutex_t keeper_lock;
     pthread_cond_t keeper_wake;
     bool stopping;
-    bool keeper_started;
     bool purger_started;
-    bool woken_keeper;
     bool woken_purger;
     bool woken_outside;
-    bool hurry; /* somebody settles: sign at once */
     struct dom_placer placer;
-    pthread_t keeper;
     pthread_t purger;
 
     /* watch.c */
@@ -48,9 +48,7 @@ struct dom_store {
     pthread_cond_t watch_wake;
     bool watch_stopping;
     bool watch_started;
-    bool look_started;
     pthread_t watch;
-    pthread_t look;
 
     struct dom_mirror *mirror; /* NULL: none is wanted */
     struct dom_fsck *fsck; /* NULL: none is wanted */
@@ -60,9 +58,14 @@ struct dom_store {
     struct dom_store_hold *holds; /* DOM_HOLDS_MAX, for who has the lock */
     uint64_t next_prune_us;       /* purger's */
 
-    struct dom_outside *outside;                     /* witnesses elsewhere; NULL: none */
-    uint64_t witness_generation[DOM_REGIONS_MAX];    /* keeper's: regions when the policy was written */
-    bool witness_down[DOM_REGIONS_MAX][DOM_WITNESS_REGIONS_MAX]; /* keeper's */
+    struct dom_outside *outside; /* witnesses elsewhere; NULL: none */
+    struct dom_cosigning {
+        uint64_t generation;              /* regions when the policy was written */
+        uint64_t size;                    /* of the checkpoint that... */
+        dom_store_set by;                 /* ...these have cosigned */
+        uint64_t last[DOM_REGIONS_MAX];   /* size that this one cosigned last, as far as is known */
+        bool down[DOM_REGIONS_MAX];
+    } cosigning[DOM_REGIONS_MAX]; /* by the log's region; its keeper's */
 };
 
 /* One thread's ciphers, a region each. */
@@ -74,9 +77,22 @@ struct dom_store_session {
 /* The region, or NULL: asserts that the number was given by dom_store_open_region. */
 struct dom_region *dom_store_at(const struct dom_store *store, dom_store_region region);
 
-enum dom_code dom_store_start_keeper(struct dom_store *store, struct dom_error *err) DOM_MUST_USE;
-void dom_store_stop_keeper(struct dom_store *store);
-void dom_store_wake_keeper(void *store);
+/* keeper.c: the region's keeper, which sleeps until it is woken: by then the region is in the store's
+ * arrays. Errors: RESOURCE; what was made must be destroyed then too. */
+struct dom_keeper;
+struct dom_look;
+struct dom_desk;
+enum dom_code dom_keeper_start(struct dom_keeper **keeperp, struct dom_store *store,
+                               struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+void dom_keeper_stop(struct dom_keeper *keeper);
+void dom_keeper_destroy(struct dom_keeper *keeper);
+enum dom_code dom_store_start_purger(struct dom_store *store, struct dom_error *err) DOM_MUST_USE;
+/* Also ends the purger, and those who wait by dom_store_pause_until. */
+void dom_store_stop_keepers(struct dom_store *store);
+/* A checkpoint, purge or expiry of the region may be due. Any thread. */
+void dom_store_wake_keeper(void *store, struct dom_region *region);
+/* Makes a condition whose time is the monotonic clock's. */
+void dom_store_init_wake(pthread_cond_t *wake);
 /* Waits until *wokenp is set (and clears it), the time (monotonic microseconds; UINT64_MAX: never)
  * or the end, which is false. */
 bool dom_store_pause_until(struct dom_store *store, bool *wokenp, uint64_t until);
@@ -99,7 +115,11 @@ void dom_store_cosign(void *store, struct dom_region *region, struct dom_buffer 
 
 void dom_store_init_watch(struct dom_store *store);
 enum dom_code dom_store_start_watch(struct dom_store *store, struct dom_error *err) DOM_MUST_USE;
-/* Before any region is closed. */
+/* Also ends the looks. Before any region is closed. */
 void dom_store_stop_watch(struct dom_store *store);
+/* watch.c: looks at the region's files from now on. Errors: RESOURCE, likewise. */
+enum dom_code dom_look_start(struct dom_look **lookp, struct dom_store *store,
+                             struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+void dom_look_destroy(struct dom_look *look);
 
 #endif

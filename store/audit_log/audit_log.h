@@ -35,7 +35,8 @@ struct dom_audit_log_options {
     const char *kept_path; /* the checkpoint kept apart */
     uint64_t checkpoint_ms;
     /* Asked for cosignatures of each new checkpoint, on the integrating thread, before it is
-     * published: appends whole signature lines that verify, or nothing. May be NULL. */
+     * published, and again after dom_audit_log_ask_again: appends whole signature lines that verify
+     * and that the checkpoint does not have yet, or nothing. May be NULL. */
     void (*cosign)(void *context, struct dom_audit_log *log, struct dom_buffer *lines);
     void *cosign_context;
 };
@@ -72,6 +73,8 @@ uint64_t dom_audit_log_due_us(const struct dom_audit_log *log);
  * a failure it may be called again. Errors: IO, CORRUPT. */
 enum dom_code dom_audit_log_integrate(struct dom_audit_log *log,
                                       struct dom_error *err) DOM_MUST_USE;
+/* Within `cosign`: from here on it waits for others, which is no hang of this log's own. */
+void dom_audit_log_rest(struct dom_audit_log *log);
 
 /* ---- any thread ---- */
 
@@ -82,10 +85,16 @@ uint64_t dom_audit_log_published_size(const struct dom_audit_log *log);
 uint64_t dom_audit_log_num_checkpoints(const struct dom_audit_log *log);
 /* Entries that were durable and that a reopened database did not have. */
 uint64_t dom_audit_log_num_lost(const struct dom_audit_log *log);
-/* Whether the published folder is still the one that was published to; if not, the next integration
- * publishes everything again and is due at once. False when it was not. Any thread; looks at files.
- */
+/* Whether what was published is there: checkpoint, key, the first and the last tile and bundle. If
+ * not, the next integration, due at once, writes whatever is missing. Any thread; looks at files. */
 bool dom_audit_log_check_published(struct dom_audit_log *log);
+/* Whether nothing that has gone is still to be written again. Any thread; memory only. */
+bool dom_audit_log_whole(const struct dom_audit_log *log);
+/* Since when (monotonic microseconds) the integrating thread has been at one file or one database
+ * write; another value is another one. 0: at nothing that could hang. Any thread; memory only. */
+uint64_t dom_audit_log_step_us(const struct dom_audit_log *log);
+/* `cosign` is to be called again for the same checkpoint; due at once. Any thread. */
+void dom_audit_log_ask_again(struct dom_audit_log *log);
 /* For how long entries have waited for a published checkpoint while none came, ms. One thread. */
 uint64_t dom_audit_log_overdue_ms(struct dom_audit_log *log);
 /* Errors: NOT_FOUND (none signed yet), RESOURCE. */

@@ -56,7 +56,11 @@ struct dom_audit_log {
     struct dom_audit_recent recent; /* from the last bundle on that is not full on files */
     struct dom_index_writer index;
     bool index_failed; /* the last time; told once */
-    atomic_bool republish; /* published files have gone: publish everything again */
+    atomic_bool republish;   /* published files have gone: told by who looks */
+    atomic_bool restore;     /* what is missing of them is to be written */
+    bool renote;             /* the checkpoint has lines that its file lacks */
+    atomic_bool ask_again;   /* a witness that had not answered could now */
+    _Atomic uint64_t step_us; /* see dom_audit_log_step_us */
     _Atomic uint64_t num_lost;
 
     /* published.c; one watching thread. */
@@ -75,6 +79,8 @@ struct dom_audit_log {
     _Atomic uint64_t num_asked[DOM_AUDIT_LOG_REFUSED + 1];
 };
 
+/* The integrating thread begins something that may hang: one file or one database write. */
+void dom_audit_log_step(struct dom_audit_log *log);
 /* prune.c: writes the statement of what is pruned again, for a folder that was lost with it. As
  * dom_audit_log_prune_now. */
 enum dom_code dom_audit_log_restate(struct dom_audit_log *log, struct dom_error *err) DOM_MUST_USE;

@@ -74,6 +74,9 @@ static bool add_entry(void *context, uint64_t index, struct dom_slice entry)
     struct dom_hash leaf;
 
     DOM_ASSERT(index == log->edge.size);
+    if (index % DOM_TILE_WIDTH == 0) {
+        dom_audit_log_step(log);
+    }
     dom_hash_leaf(&leaf, entry);
     dom_edge_append(&log->edge, &leaf, &sink);
     return true;
@@ -142,6 +145,7 @@ static enum dom_code extend_tree(struct dom_audit_log *log, struct dom_error *er
             }
         }
         put_meta(log, "tree", log->edge.size);
+        dom_audit_log_step(log);
         rc = dom_db_write(log->db, log->batch, true, err);
     }
     if (rc != DOM_OK) {
@@ -156,6 +160,7 @@ static enum dom_code sign(struct dom_audit_log *log, struct dom_error *err)
     struct dom_buffer note = {0};
 
     dom_edge_root(&log->edge, &head.root);
+    dom_audit_log_step(log);
     enum dom_code rc = dom_checkpoint_sign(&log->signer, &head, &note, err);
     if (rc == DOM_OK) {
         rc = dom_file_write_atomic(log->kept_path, dom_buffer_slice(&note), 0600, err);
@@ -198,6 +203,7 @@ static enum dom_code read_bundle(void *impl, uint64_t first, unsigned count,
     struct bundle_sink sink = {.bundle = bundle, .err = err};
     struct dom_slice held;
 
+    dom_audit_log_step(log);
     if (dom_audit_recent_find(&log->recent, first, count, &held)) {
         dom_buffer_append_slice(bundle, held);
         return bundle->failed ? DOM_FAIL(err, DOM_RESOURCE, "out of memory for a bundle") : DOM_OK;
@@ -206,23 +212,44 @@ static enum dom_code read_bundle(void *impl, uint64_t first, unsigned count,
     return rc != DOM_OK ? rc : sink.code;
 }
 
+/* Publishing asks for a tile's hashes before it writes it: a step each. */
+static enum dom_code read_hashes(void *impl, int level, uint64_t first, unsigned count,
+                                 struct dom_hash *out, struct dom_error *err)
+{
+    struct dom_audit_log *log = impl;
+    struct dom_hash_reader reader = dom_audit_log_reader(log);
+
+    dom_audit_log_step(log);
+    return reader.read(reader.impl, level, first, count, out, err);
+}
+
+static bool to_publish(const struct dom_audit_log *log)
+{
+    return log->restore || log->renote || log->published_size < log->head.size;
+}
+
 static enum dom_code publish(struct dom_audit_log *log, struct dom_error *err)
 {
-    struct dom_log_source source = {
-        .hashes = dom_audit_log_reader(log), .entries = read_bundle, .impl = log};
+    struct dom_log_source source = {.hashes = {.read = read_hashes, .impl = log},
+                                    .entries = read_bundle,
+                                    .impl = log};
     struct dom_publish what = {.dir = log->dir,
                                .source = &source,
-                               .old_size = log->published_size,
+                               .old_size = log->restore ? 0 : log->published_size,
                                .new_size = log->head.size,
                                .first = log->first,
+                               .only_missing = log->restore,
                                .checkpoint = dom_buffer_slice(&log->note)};
 
+    dom_audit_log_step(log);
     enum dom_code rc = dom_tiledir_publish(&what, NULL, err);
     if (rc == DOM_OK && what.old_size == 0) {
         rc = dom_tiledir_write_vkey(log->dir, dom_slice_str(log->vkey), err);
         rc = rc == DOM_OK ? dom_audit_log_restate(log, err) : rc;
     }
     if (rc == DOM_OK) {
+        log->restore = false;
+        log->renote = false;
         log->published_size = log->head.size;
         dom_audit_recent_trim(&log->recent, log->head.size - log->head.size % DOM_TILE_WIDTH);
     }
@@ -238,7 +265,9 @@ static void cosign(struct dom_audit_log *log)
     if (log->cosign == NULL) {
         return;
     }
+    dom_audit_log_step(log);
     log->cosign(log->cosign_context, log, &lines);
+    dom_audit_log_step(log);
     DOM_ASSERT(pthread_mutex_lock(&log->note_lock) == 0);
     size_t len = log->note.len;
     dom_buffer_append_slice(&log->note, dom_buffer_slice(&lines));
@@ -246,6 +275,7 @@ static void cosign(struct dom_audit_log *log)
         log->note.failed = false;
         log->note.len = len;
     }
+    log->renote = log->renote || log->note.len > len; /* its file may be there, without them */
     DOM_ASSERT(pthread_mutex_unlock(&log->note_lock) == 0);
     dom_buffer_cleanup(&lines);
 }
@@ -264,6 +294,7 @@ static enum dom_code publish_cosigned(struct dom_audit_log *log, struct dom_erro
     }
     DOM_ASSERT(pthread_mutex_unlock(&log->note_lock) == 0);
     if (note.len > 0) {
+        dom_audit_log_step(log);
         (void)snprintf(path, sizeof(path), "%s/checkpoint.cosigned", log->dir);
         rc = dom_file_write_atomic(path, dom_buffer_slice(&note), 0640, err);
     }
@@ -297,8 +328,7 @@ static enum dom_code publish_all(struct dom_audit_log *log, struct dom_error *er
     if (!dom_db_enter(log->db)) {
         return DOM_FAIL(err, DOM_IO, "log %s: the database is not open", log->origin);
     }
-    enum dom_code rc =
-        log->published_size < log->head.size ? publish(log, err) : DOM_OK;
+    enum dom_code rc = to_publish(log) ? publish(log, err) : DOM_OK;
     if (rc == DOM_OK) {
         rc = publish_cosigned(log, err);
     }
@@ -309,27 +339,35 @@ static enum dom_code publish_all(struct dom_audit_log *log, struct dom_error *er
     return rc;
 }
 
-enum dom_code dom_audit_log_integrate(struct dom_audit_log *log, struct dom_error *err)
+static enum dom_code integrate(struct dom_audit_log *log, struct dom_error *err)
 {
     bool is_new = false;
 
-    /* Before the size is read: an entry that comes later makes the log due again. */
-    atomic_store(&log->due_us, UINT64_MAX);
-    if (atomic_exchange(&log->republish, false)) {
-        atomic_store(&log->published_size, 0);
+    if (atomic_load(&log->republish)) {
+        atomic_store(&log->restore, log->head.size > 0); /* first: see dom_audit_log_whole */
+        atomic_store(&log->republish, false);
     }
     enum dom_code rc = grow_and_sign(log, &is_new, err);
-    if (is_new) {
+    bool again = atomic_exchange(&log->ask_again, false);
+    if (is_new || (again && log->head.size > 0)) {
         cosign(log); /* outside of the database's hold: a witness may have to wait for its own */
     }
+    return rc == DOM_OK ? publish_all(log, err) : rc;
+}
+
+enum dom_code dom_audit_log_integrate(struct dom_audit_log *log, struct dom_error *err)
+{
+    /* Before the size is read: an entry that comes later makes the log due again. */
+    atomic_store(&log->due_us, UINT64_MAX);
+    dom_audit_log_step(log);
+    enum dom_code rc = integrate(log, err);
     if (rc == DOM_OK) {
-        rc = publish_all(log, err);
-    }
-    if (rc == DOM_OK) {
+        dom_audit_log_step(log);
         dom_audit_log_index(log);
     } else {
         atomic_store(&log->due_us,
                      dom_clock_monotonic_us(dom_clock_system()) + log->checkpoint_us / 2);
     }
+    dom_audit_log_rest(log);
     return rc;
 }

@@ -150,15 +150,21 @@ enum dom_code dom_audit_log_prune_now(struct dom_audit_log *log, struct dom_erro
     if (pruned.first == 0 || log->published_size <= pruned.entry) {
         return DOM_OK;
     }
+    dom_audit_log_step(log);
     enum dom_code rc = write_statement(log, &pruned, err);
     if (rc == DOM_OK) {
+        dom_audit_log_step(log);
         rc = remove_entries(log, pruned.first, err);
     }
     if (rc != DOM_OK) {
         return rc;
     }
     uint64_t before = atomic_exchange(&log->first, pruned.first);
-    dom_tiledir_remove_bundles(log->dir, before / DOM_TILE_WIDTH, pruned.first / DOM_TILE_WIDTH);
+    for (uint64_t n = before / DOM_TILE_WIDTH; n < pruned.first / DOM_TILE_WIDTH; n++) {
+        dom_audit_log_step(log);
+        dom_tiledir_remove_bundles(log->dir, n, n + 1);
+    }
+    dom_audit_log_step(log);
     dom_index_remove_before(log->dir, pruned.first);
     log->index.located = false; /* what it told of is made again without the pruned entries */
     atomic_store(&log->compact, true);

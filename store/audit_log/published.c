@@ -5,6 +5,8 @@
 #include "base/clock.h"
 #include "store/audit_log/audit_log_internal.h"
 
+#define LOOKS_MAX 3U /* at a log that grows meanwhile */
+
 static bool there(const struct dom_audit_log *log, const char *name)
 {
     char path[PATH_MAX];
@@ -13,42 +15,69 @@ static bool there(const struct dom_audit_log *log, const char *name)
     return access(path, F_OK) == 0;
 }
 
-/* The tile as a log of this size has it: under its full name, or else as wide as it is. */
+/* The tile as a log of this size has it: as wide as it is, or under its full name, which it has had
+ * since if it became full. */
 static bool tile_there(const struct dom_audit_log *log, uint64_t size, int level, uint64_t n)
 {
     char name[DOM_TILE_PATH_SIZE];
     struct dom_tile tile = {.level = level, .n = n, .width = dom_tile_width(size, level, n)};
 
+    if (there(log, dom_tile_path(name, tile))) {
+        return true;
+    }
+    tile.width = DOM_TILE_WIDTH;
     return there(log, dom_tile_path(name, tile));
 }
 
-/* The first and the last of the hashes and the entries: who removes a folder removes one of them. */
-static bool complete(const struct dom_audit_log *log, uint64_t size)
+/* The first and the last of the hashes and the entries, and the last of each level above: who
+ * removes a folder removes one of them. */
+static bool complete(const struct dom_audit_log *log, uint64_t size, uint64_t first)
 {
     uint64_t last = (size - 1) / DOM_TILE_WIDTH;
 
-    if (atomic_load(&log->first) > 0 && !there(log, "pruned")) {
+    if (first > 0 && !there(log, "pruned")) {
         return false;
     }
-    return there(log, "checkpoint") && there(log, "vkey") && tile_there(log, size, 0, 0) &&
-           tile_there(log, size, 0, last) &&
-           tile_there(log, size, DOM_TILE_ENTRIES, atomic_load(&log->first) / DOM_TILE_WIDTH) &&
+    for (int level = 0; level < (int)DOM_TILE_LEVELS; level++) {
+        uint64_t hashes = dom_tile_level_size(size, level);
+        if (hashes == 0) {
+            break;
+        }
+        if (!tile_there(log, size, level, (hashes - 1) / DOM_TILE_WIDTH)) {
+            return false;
+        }
+    }
+    if ((last > 0 && !tile_there(log, size, 0, 0)) ||
+        (last > first / DOM_TILE_WIDTH &&
+         !tile_there(log, size, DOM_TILE_ENTRIES, first / DOM_TILE_WIDTH))) {
+        return false;
+    }
+    return there(log, "checkpoint") && there(log, "vkey") &&
            tile_there(log, size, DOM_TILE_ENTRIES, last);
 }
 
 bool dom_audit_log_check_published(struct dom_audit_log *log)
 {
-    uint64_t size = atomic_load(&log->published_size);
+    for (unsigned i = 0; i < LOOKS_MAX; i++) {
+        uint64_t first = atomic_load(&log->first);
+        uint64_t size = atomic_load(&log->published_size);
+        if (size == 0 || complete(log, size, first)) {
+            return true;
+        }
+        /* Pruned or published to meanwhile: what was looked for may be gone rightly. */
+        if (size == atomic_load(&log->published_size) && first == atomic_load(&log->first)) {
+            atomic_store(&log->republish, true);
+            atomic_store(&log->due_us, 0);
+            return false;
+        }
+    }
+    return true;
+}
 
-    if (size == 0 || complete(log, size)) {
-        return true;
-    }
-    if (size != atomic_load(&log->published_size) || atomic_load(&log->republish)) {
-        return true; /* it is being published to: what it removed is in the full tile */
-    }
-    atomic_store(&log->republish, true);
-    atomic_store(&log->due_us, 0);
-    return false;
+bool dom_audit_log_whole(const struct dom_audit_log *log)
+{
+    /* In this order: one is set before the other is cleared. */
+    return !atomic_load(&log->republish) && !atomic_load(&log->restore);
 }
 
 uint64_t dom_audit_log_overdue_ms(struct dom_audit_log *log)
@@ -62,4 +91,27 @@ uint64_t dom_audit_log_overdue_ms(struct dom_audit_log *log)
         log->watched_us = now;
     }
     return (now - log->watched_us) / 1000;
+}
+
+/* ---- steps -------------------------------------------------------------------------------- */
+
+void dom_audit_log_step(struct dom_audit_log *log)
+{
+    atomic_store(&log->step_us, dom_clock_monotonic_us(dom_clock_system()));
+}
+
+void dom_audit_log_rest(struct dom_audit_log *log)
+{
+    atomic_store(&log->step_us, 0);
+}
+
+uint64_t dom_audit_log_step_us(const struct dom_audit_log *log)
+{
+    return atomic_load(&log->step_us);
+}
+
+void dom_audit_log_ask_again(struct dom_audit_log *log)
+{
+    atomic_store(&log->ask_again, true);
+    atomic_store(&log->due_us, 0);
 }

@@ -287,7 +287,7 @@ void dom_group_written(struct dom_region *region)
         region->host->grew(region->host->store, region);
     }
     if ((group->num_leaves > 0 && !had_due) || group->first_purge) {
-        region->host->wake_keeper(region->host->store);
+        region->host->wake_keeper(region->host->store, region);
     }
 }
 

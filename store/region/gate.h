@@ -14,6 +14,8 @@
     X(STALL, "stall")     /* a write or sync does not return */                 \
     X(FILES, "files")     /* the database's folder has gone */                  \
     X(PUBLISH, "publish") /* checkpoints or tiles cannot be written */          \
+    X(TILES, "tiles")     /* published files have gone; lifted when all are back */ \
+    X(HANG, "hang")       /* a call on published files or keys does not return */ \
     X(KEYS, "keys")       /* the key file cannot be read */                     \
     X(SINKS, "sinks")     /* a sink that the policy requires is away */
 

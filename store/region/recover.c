@@ -158,5 +158,5 @@ void dom_region_recover(struct dom_region *region)
     region->broken = false;
     dom_gate_open(&region->gate, DOM_GATE_WRITE);
     region->host->committed(region->host->store, region, NULL);
-    region->host->wake_keeper(region->host->store);
+    region->host->wake_keeper(region->host->store, region);
 }

@@ -37,8 +37,8 @@ struct dom_region_host {
     void (*finish)(void *store, struct dom_store_op *first, struct dom_store_op *last);
     /* A replica lacks what its home's outbox does not hold any more. Replicator threads. */
     void (*reseed)(void *store, struct dom_region *home, dom_store_region replica);
-    /* A checkpoint, purge or expiry may have become due. Any thread. */
-    void (*wake_keeper)(void *store);
+    /* A checkpoint, purge or expiry of the region may have become due. Any thread. */
+    void (*wake_keeper)(void *store, struct dom_region *region);
     /* Appends cosignatures of the region's newest checkpoint. The keeper's thread. */
     void (*cosign)(void *store, struct dom_region *region, struct dom_buffer *lines);
     void *store;
@@ -71,11 +71,12 @@ enum dom_code dom_region_sink_fresh(struct dom_region *region, const char *name,
 enum dom_code dom_region_sink_begun(struct dom_region *region, const char *name,
                                     struct dom_error *err) DOM_MUST_USE;
 
-/* ---- watching: each closes or opens the gate (the store's watch thread) ---- */
+/* ---- watching: each closes or opens the gate ---- */
 
-/* Whether the commit thread has been at one group for too long. Looks at memory only. */
+/* Whether the commit thread has been at one group for too long. Looks at memory only. The
+ * store's watch thread. */
 void dom_region_watch(struct dom_region *region);
-/* Whether the database's folder and the key file are there. Reads files. */
+/* Whether the database's folder and the key file are there. Reads files. The region's look thread. */
 void dom_region_watch_files(struct dom_region *region);
 /* This region as a witness of other logs; its name is "<audit_origin>/<region>/witness". */
 struct dom_witness *dom_region_witness(struct dom_region *region);

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "store/audit/event.h"
+#include "store/audit/witness.h"
 #include "store/region/db.h"
 #include "store/region/gate.h"
 #include "store/region/keyring.h"
@@ -269,6 +270,199 @@ static void lost_tiles_are_published_again_while_it_runs(void **state)
     fail_msg("not published again");
 }
 
+static void pause_ms(long ms)
+{
+    struct timespec pause = {.tv_nsec = ms * 1000000};
+
+    (void)nanosleep(&pause, NULL);
+}
+
+static void await_reason(struct harness *h, enum dom_gate_reason reason)
+{
+    for (int i = 0; i < 2000 && (closed_for(h) >> reason & 1U) == 0; i++) {
+        pause_ms(10);
+    }
+    assert_true((closed_for(h) >> reason & 1U) != 0);
+}
+
+static void await_open(struct harness *h)
+{
+    for (int i = 0; i < 2000 && closed_for(h) != 0; i++) {
+        pause_ms(10);
+    }
+    assert_int_equal(closed_for(h), 0);
+}
+
+/* P3: each part of what was published; what has gone is back before an entry is taken again. */
+static void lost_tiles_close_the_log_until_they_are_back(void **state)
+{
+    struct harness *h = *state;
+    static const struct {
+        const char *lose;
+        const char *back;
+    } cases[] = {
+        {"mv r0/audit gone", "test -f r0/audit/tile/0/000 && test -f r0/audit/vkey"},
+        {"mv r0/audit/checkpoint gone", "test -f r0/audit/checkpoint"},
+        {"mv r0/audit/vkey gone", "test -f r0/audit/vkey"},
+        {"mv r0/audit/tile/0/000 gone", "test -f r0/audit/tile/0/000"},
+        {"mv r0/audit/tile/1 gone", "test -f r0/audit/tile/1/000.p/1"},
+        {"mv r0/audit/tile/entries/000 gone", "test -f r0/audit/tile/entries/000"},
+        {"mv r0/audit/tile/entries/001.p gone", "test -d r0/audit/tile/entries/001.p"},
+    };
+
+    harness_open(h, 1);
+    harness_append(h, 300);
+    harness_settle(h);
+    for (int i = 0; i < (int)DOM_ARRAY_LEN(cases); i++) {
+        harness_shell(h, cases[i].lose);
+        await(h, &h->audit_down, i + 1);
+        await(h, &h->audit_up, i + 1);
+        harness_shell(h, cases[i].back);
+        harness_shell(h, "rm -r gone");
+        assert_int_equal(append_code(h), DOM_OK);
+        harness_settle(h);
+    }
+}
+
+static void lost_tiles_that_cannot_be_written_keep_it_closed(void **state)
+{
+    struct harness *h = *state;
+
+    harness_open(h, 1);
+    harness_append(h, 300);
+    harness_settle(h);
+    harness_shell(h, "stat -c %i r0/audit/tile/0/000 > inode");
+    harness_shell(h, "mv r0/audit/tile/entries gone && touch r0/audit/tile/entries && rm -r gone");
+    await_reason(h, DOM_GATE_TILES);
+    assert_int_equal(append_code(h), DOM_AUDIT_UNAVAILABLE);
+    harness_put(h, 0, "x", "at home");
+    await_reason(h, DOM_GATE_PUBLISH);
+    assert_int_equal(append_code(h), DOM_AUDIT_UNAVAILABLE);
+    harness_shell(h, "rm r0/audit/tile/entries");
+    await_open(h);
+    assert_int_equal(append_code(h), DOM_OK);
+    harness_shell(h, "test -f r0/audit/tile/entries/000");
+    /* What was there was left alone: a long log is whole again in the time that its loss takes. */
+    harness_shell(h, "stat -c %i r0/audit/tile/0/000 | cmp - inode");
+}
+
+/* At the start too: not one entry is taken first. */
+static void tiles_lost_while_it_was_down_are_back_before_the_first_entry(void **state)
+{
+    struct harness *h = *state;
+
+    harness_open(h, 1);
+    harness_append(h, 300);
+    harness_settle(h);
+    harness_close(h);
+    harness_shell(h, "mv r0/audit/tile gone && touch r0/audit/tile");
+    harness_open(h, 1);
+    assert_int_equal(append_code(h), DOM_AUDIT_UNAVAILABLE);
+    assert_true((closed_for(h) >> DOM_GATE_TILES & 1U) != 0);
+    harness_shell(h, "rm r0/audit/tile");
+    await_open(h);
+    harness_shell(h, "test -f r0/audit/tile/0/000");
+}
+
+static void await_published(struct harness *h, dom_store_region region)
+{
+    uint64_t size = dom_store_log_size(h->store, region);
+
+    for (int i = 0; i < 2000 && dom_store_log_published(h->store, region) < size; i++) {
+        pause_ms(10);
+    }
+    assert_true(dom_store_log_published(h->store, region) >= size);
+}
+
+static void append_to(struct harness *h, dom_store_region region)
+{
+    struct op_spec append;
+
+    op_append(&append, region, "entry");
+    assert_int_equal(harness_run(h, &append), DOM_OK);
+}
+
+/* A file that nobody opens from the other end hangs whoever opens it to write: the keeper here. */
+static void hanging_folder_closes_its_own_log_only(void **state)
+{
+    struct harness *h = *state;
+    char command[300];
+
+    h->options.wait_ms = 500;
+    h->options.witness_regions = 1;
+    harness_open(h, 2);
+    append_to(h, 0);
+    append_to(h, 1);
+    harness_settle(h);
+    (void)snprintf(command, sizeof(command), "mkfifo r0/audit/tile/entries/000.p/%llu.tmp",
+                   (unsigned long long)dom_store_log_size(h->store, 0) + 1);
+    harness_shell(h, command);
+    append_to(h, 0);
+    await_reason(h, DOM_GATE_HANG);
+    assert_int_equal(append_code(h), DOM_AUDIT_UNAVAILABLE);
+    harness_put(h, 0, "x", "at home");
+    for (int i = 0; i < 3; i++) {
+        append_to(h, 1);
+        await_published(h, 1);
+    }
+    assert_true((closed_for(h) >> DOM_GATE_HANG & 1U) != 0);
+    (void)snprintf(command, sizeof(command), "cat r0/audit/tile/entries/000.p/*.tmp > taken");
+    harness_shell(h, command);
+    await_open(h);
+    append_to(h, 0);
+    await_published(h, 0);
+}
+
+/* How many witnesses the published checkpoint has. */
+static size_t cosignatures(struct harness *h, const char *path)
+{
+    char line[1024];
+    size_t lines = 0;
+
+    FILE *file = fopen(harness_path(h, path), "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        lines += strncmp(line, "\xe2\x80\x94 ", 4) == 0 ? 1 : 0;
+    }
+    (void)fclose(file);
+    return lines - 1; /* the log's own */
+}
+
+static void await_cosignatures(struct harness *h, const char *path, size_t want)
+{
+    for (int i = 0; i < 2000 && cosignatures(h, path) != want; i++) {
+        pause_ms(10);
+    }
+    assert_int_equal(cosignatures(h, path), want);
+}
+
+/* A region whose memory as a witness hangs holds up no log that it is to cosign, and cosigns what it
+ * missed when it is back. */
+static void hanging_witness_holds_up_nobody(void **state)
+{
+    struct harness *h = *state;
+
+    h->options.witness_regions = 2;
+    harness_open(h, 3);
+    append_to(h, 1);
+    append_to(h, 2);
+    await_published(h, 1);
+    await_published(h, 2);
+    struct dom_witness *witness = dom_store_witness(h->store, 0);
+    assert_int_equal(pthread_mutex_lock(&witness->lock), 0);
+    for (int i = 0; i < 3; i++) {
+        append_to(h, 1);
+        append_to(h, 2);
+        await_published(h, 1);
+        await_published(h, 2);
+    }
+    await_cosignatures(h, "r1/audit/checkpoint", 1);
+    await_cosignatures(h, "r2/audit/checkpoint", 1);
+    assert_int_equal(pthread_mutex_unlock(&witness->lock), 0);
+    await_cosignatures(h, "r1/audit/checkpoint", 2);
+    await_cosignatures(h, "r2/audit/checkpoint", 2);
+}
+
 static void wait_has_a_limit(void **state)
 {
     struct harness *h = *state;
@@ -291,6 +485,11 @@ int main(void)
         T(deleted_folder_is_noticed_and_not_made_anew),
         T(outage_is_told_in_the_log),
         T(lost_tiles_are_published_again_while_it_runs),
+        T(lost_tiles_close_the_log_until_they_are_back),
+        T(lost_tiles_that_cannot_be_written_keep_it_closed),
+        T(tiles_lost_while_it_was_down_are_back_before_the_first_entry),
+        T(hanging_folder_closes_its_own_log_only),
+        T(hanging_witness_holds_up_nobody),
         T(wait_has_a_limit),
     };
 
