@@ -74,31 +74,16 @@ class World:
     def closed(self, reason, within=BOUND_S):
         """Crossings are refused, each in time, and health says so. The machine's own noise, as the
         slowest local read shows it, is not the router's."""
-        noise, stop = [0.0], threading.Event()
-
-        def ruler():
-            caller = rpc.Client(self.env.api, self.router.address, "room-service", REGION)
-            while not stop.is_set():
-                began = time.monotonic()
-                caller.get("live_room", "r", purpose="serve", home="SE")
-                noise.append(time.monotonic() - began)
-            caller.close()
-
-        thread = threading.Thread(target=ruler)
-        thread.start()
         took = []
-        try:
+        with Ruler(self) as ruler:
             for _ in range(5):
                 began = time.monotonic()
                 failure = refused(self.cross, "UNAVAILABLE", "AUDIT_UNAVAILABLE")
                 took.append(time.monotonic() - began)
                 true(failure.retry_ms > 0, "no retry hint")
-        finally:
-            stop.set()
-            thread.join()
         equal(self.health(), NOT_SERVING, "health of the crossings")
-        true(max(took) <= within + max(noise),
-             "refused after %.0f ms (machine's noise %.0f ms)" % (max(took) * 1e3, max(noise) * 1e3))
+        true(max(took) <= within + ruler.noise,
+             "refused after %.0f ms (machine's noise %.0f ms)" % (max(took) * 1e3, ruler.noise * 1e3))
         if reason is not None:
             true(self.gauge('domicile_audit_closed{region="%s",reason="%s"}' % (REGION, reason)) == 1,
                  "the metric does not say %s: %s" % (reason, self.reasons()))
@@ -166,6 +151,68 @@ class World:
         equal(self.env.stop(self.router), 0, "exit code")
 
 
+class Ruler:
+    """Reads at home all the while: the slowest is the machine's noise."""
+
+    def __init__(self, world):
+        self.world, self.noise, self.stop = world, 0.0, threading.Event()
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        caller = rpc.Client(self.world.env.api, self.world.router.address, "room-service", REGION)
+        while not self.stop.is_set():
+            began = time.monotonic()
+            caller.get("live_room", "r", purpose="serve", home="SE")
+            self.noise = max(self.noise, time.monotonic() - began)
+        caller.close()
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join()
+
+
+class Noticed:
+    """When health says NOT_SERVING for crossings, as a watcher is told."""
+
+    def __init__(self, world):
+        self.world, self.at = world, None
+        self.caller = rpc.Client(world.env.api, world.router.address, "room-service", REGION)
+        self.told = self.caller.stream("grpc.health.v1.Health/Watch",
+                                       service="domicile.v1.RecordService/cross-border")
+        equal(next(self.told).status, SERVING, "health of the crossings")
+        self.thread = threading.Thread(target=self._run)
+        self.ruler = Ruler(world)
+
+    def _run(self):
+        with contextlib.suppress(rpc.Failure):
+            self.at = next(m for m in self.told if m.status == NOT_SERVING) and time.monotonic()
+
+    def __enter__(self):
+        self.thread.start()
+        self.ruler.__enter__()
+        return self
+
+    def wait(self):
+        self.thread.join(10)
+        true(self.at is not None, "health did not turn NOT_SERVING: %s" % self.world.reasons())
+
+    def __exit__(self, *_):
+        self.ruler.__exit__()
+        self.caller.close()
+        self.thread.join()
+
+    def within(self, began, bound=BOUND_S):
+        """Seconds from `began`: at most the bound and the machine's noise."""
+        took = self.at - began
+        true(took <= bound + self.ruler.noise, "noticed after %.0f ms (machine's noise %.0f ms)" % (
+            took * 1e3, self.ruler.noise * 1e3))
+        return took
+
+
 def unanswered(found):
     """What `sink` entries say was durable though its caller was told that it was not."""
     out = set()
@@ -210,17 +257,21 @@ def same_speed(name, world):
          % (at(mine, 0.99), at(other, 0.99)))
 
 
-def play(world, name, reason, break_it, mend_it, cause_closes=True, stop=signal.SIGTERM):
-    """The whole story of one fault."""
+def play(world, name, reason, break_it, mend_it, cause_closes=True, stop=signal.SIGTERM,
+         since=None, bound=BOUND_S):
+    """The whole story of one fault. A crossing finds it out (`cause_closes`), or the router by itself,
+    then within the bound. `since`: when it could first be noticed, else at once."""
     for _ in range(20):
         world.cross()
-    break_it()
-    broken = time.monotonic()
-    if cause_closes:
-        world.until_closed()
-    else:
-        wait_until(lambda: world.health() == NOT_SERVING, 5, "health of the crossings")
-    noticed = time.monotonic() - broken
+    with Noticed(world) as notice:
+        broken = time.monotonic()
+        break_it()
+        if cause_closes:
+            world.until_closed()
+        notice.wait()
+        noticed = notice.at - broken
+        if since is not None or not cause_closes:
+            noticed = notice.within(broken if since is None else since(), bound)
     slowest = world.closed(reason)
     same_speed(name, world)
     mend_it()
@@ -262,15 +313,20 @@ def mounted(env, *arguments, path):
 class FaultFs:
     """Mounts lib/faultfs.py on a folder."""
 
-    def __init__(self, env, path, name):
+    def __init__(self, env, path, name, cache_s=1):
         self.path = path
         self.control = os.path.join(env.folder(name + "-control"), "word")
         self.say("ok")
         os.makedirs(path, mode=0o700, exist_ok=True)
         below = env.folder(name + "-below")
         self.process = subprocess.Popen(["/usr/bin/python3", str(LIB / "faultfs.py"), below, path,
-                                         self.control], stdin=subprocess.DEVNULL)
+                                         self.control, str(cache_s)], stdin=subprocess.DEVNULL)
         wait_until(lambda: os.path.ismount(path), 10, "mounting")
+
+    def hung_at(self):
+        """When the first call began to hang."""
+        with open(self.control + ".hung", encoding="ascii") as f:
+            return float(f.read())
 
     def say(self, word):
         with open(self.control + ".new", "w", encoding="ascii") as f:
@@ -438,24 +494,97 @@ def _(env):
     world.local()
 
 
-@suite.check("the published tiles are deleted: all are written again, and verify")
+@suite.check("the published tiles are deleted: closed until all are written again, and verify")
 def _(env):
     world = World(env, "tiles")
     for _ in range(300):
         world.cross()
     world.nothing_lost()
-    for victim in (".", "tile", "tile/entries", "checkpoint"):
+    for victim in (".", "tile", "tile/entries", "tile/0/000", "vkey", "checkpoint"):
         path = os.path.normpath(os.path.join(world.region_dir, "audit", victim))
-        # At once, as the router writes there all the while.
-        os.rename(path, os.path.join(world.folder, "gone"))
+        with Noticed(world) as notice:
+            began = time.monotonic()
+            # At once, as the router writes there all the while.
+            os.rename(path, os.path.join(world.folder, "gone"))
+            notice.wait()
+        noticed = notice.within(began)
+        back = world.until_open(began)
+        print("# %s deleted: noticed in %.0f ms, back after %.0f ms" % (
+            victim, noticed * 1e3, back * 1e3))
+        true(back <= BACK_S, "%s: back after %.1f s" % (victim, back))
         subprocess.run(["rm", "-r", os.path.join(world.folder, "gone")], check=True)
-        began = time.monotonic()
         wait_until(lambda: env.run("audit", "verify", "--log", world.router.log_dir(REGION)
                                    ).returncode == 0, 5, "audit verify after losing " + victim)
         took = time.monotonic() - began
         true(took <= BACK_S + 0.5, "%s: %.1f s" % (victim, took))
         world.cross()
     world.nothing_lost()
+
+
+@suite.check("the published tiles are deleted and cannot be written again: closed until they can")
+def _(env):
+    world = World(env, "tilegone")
+    tile = os.path.join(world.region_dir, "audit", "tile")
+
+    def lose():
+        os.rename(tile, os.path.join(world.folder, "gone"))
+        # So that no new folder can be made.
+        with open(tile, "w", encoding="ascii") as f:
+            f.write("not a folder")
+
+    play(world, "tiles deleted", "tiles", lose, lambda: os.unlink(tile), cause_closes=False)
+
+
+@suite.check("the published folder hangs: closed in 250 ms of the first call that does not return")
+@root_only
+def _(env):
+    path = os.path.join(env.folder("tilehang"), REGION, "audit")
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    with FaultFs(env, path, "tilehang") as fs:
+        play(World(env, "tilehang"), "tile folder hangs", "hang", lambda: fs.say("hang"),
+             lambda: fs.say("ok"), since=fs.hung_at)
+
+
+@suite.check("the published folder's file system server is stopped by SIGSTOP: noticed without a crossing")
+@root_only
+def _(env):
+    path = os.path.join(env.folder("tilestop"), REGION, "audit")
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    # The kernel answers for nothing by itself: the next look hangs, 100 ms later at most.
+    with FaultFs(env, path, "tilestop", cache_s=0) as fs:
+        play(World(env, "tilestop"), "tile folder's server stopped", "hang",
+             lambda: fs.process.send_signal(signal.SIGSTOP),
+             lambda: fs.process.send_signal(signal.SIGCONT), cause_closes=False,
+             bound=0.100 + BOUND_S)
+
+
+@suite.check("one region's disk hangs: the checkpoints of those that it cosigns come in time")
+@root_only
+def _(env):
+    with FaultFs(env, os.path.join(env.folder("others"), REGION), "others") as fs:
+        world = World(env, "others")
+        abroad = env.client(world.router, "room-service", "eu-west-1")
+        began = time.monotonic()
+        fs.say("hang")
+        for i in range(6):
+            # Into the log of eu-west-2, which eu-north-1 is to cosign. Not public: no replica hangs.
+            abroad.put("live_room", "gb-%d" % i, "GB", {"title": "t"})
+            began = time.monotonic()
+            world.router.covered(env.api, "eu-west-2")
+            wait_until(lambda: env.run("audit", "verify", "--log", world.router.log_dir("eu-west-2")
+                                       ).returncode == 0, 5, "audit verify")
+            took = time.monotonic() - began
+            true(took <= 2.0, "checkpoint %d came after %.1f s" % (i, took))
+        world.until_closed()
+        world.local()
+        fs.say("ok")
+        world.until_open(time.monotonic())
+        # What it missed it cosigns by itself: the log's own line and those of two witnesses.
+        checkpoint = pathlib.Path(world.router.log_dir("eu-west-2"), "checkpoint")
+        wait_until(lambda: checkpoint.read_text(encoding="utf-8").count("\n\u2014 ") == 3, 10,
+                   "the cosignature of the region that was away")
+        world.nothing_lost()
+        equal(env.stop(world.router), 0, "exit code")
 
 
 @suite.check("the tile folder cannot be written: closed, and open again by itself")

@@ -2,11 +2,13 @@
 """A folder that can be made to fail: everything passes through to the folder below, until the control
 file says otherwise.
 
-    faultfs.py BELOW MOUNT CONTROL
+    faultfs.py BELOW MOUNT CONTROL [CACHE_S]
 
 The control file holds one word, looked at before each operation that changes anything: `ok`; `eio`,
 `enospc`, `erofs`, which is then the error; `hang`: it does not return before the word is another.
-Reading goes on. (Debian's python3-fusepy.)
+Reading goes on. The file CONTROL.hung then holds when (time.monotonic) the first of them began to
+hang. CACHE_S: for how long the kernel may answer by itself for names and attributes (1).
+(Debian's python3-fusepy.)
 """
 import errno
 import os
@@ -20,7 +22,7 @@ ERRORS = {"eio": errno.EIO, "enospc": errno.ENOSPC, "erofs": errno.EROFS}
 
 class FaultFs(fusepy.Operations):
     def __init__(self, below, control):
-        self.below, self.control = below, control
+        self.below, self.control, self.hung = below, control, False
 
     def _path(self, path):
         return self.below + path
@@ -30,7 +32,13 @@ class FaultFs(fusepy.Operations):
             with open(self.control, encoding="ascii") as f:
                 word = f.read().strip()
             if word != "hang":
+                self.hung = False
                 break
+            if not self.hung:
+                self.hung = True
+                with open(self.control + ".hung.new", "w", encoding="ascii") as f:
+                    f.write(repr(time.monotonic()))
+                os.replace(self.control + ".hung.new", self.control + ".hung")
             time.sleep(0.005)
         if word in ERRORS:
             raise fusepy.FuseOSError(ERRORS[word])
@@ -116,5 +124,7 @@ class FaultFs(fusepy.Operations):
 
 
 if __name__ == "__main__":
+    cache = sys.argv[4] if len(sys.argv) > 4 else "1"
     fusepy.FUSE(FaultFs(os.path.realpath(sys.argv[1]), sys.argv[3]), sys.argv[2], foreground=True,
-                nothreads=False, use_ino=False, default_permissions=False)
+                nothreads=False, use_ino=False, default_permissions=False, attr_timeout=cache,
+                entry_timeout=cache)
