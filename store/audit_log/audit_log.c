@@ -218,6 +218,7 @@ void dom_audit_log_close(struct dom_audit_log *log)
     dom_audit_recent_cleanup(&log->recent);
     dom_buffer_cleanup(&log->note);
     dom_index_writer_cleanup(&log->index);
+    dom_audit_log_folders_cleanup(log);
     dom_buffer_cleanup(&log->cosigned);
     rocksdb_writebatch_destroy(log->batch);
     (void)pthread_mutex_destroy(&log->pending_lock);

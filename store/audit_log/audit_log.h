@@ -85,8 +85,9 @@ uint64_t dom_audit_log_published_size(const struct dom_audit_log *log);
 uint64_t dom_audit_log_num_checkpoints(const struct dom_audit_log *log);
 /* Entries that were durable and that a reopened database did not have. */
 uint64_t dom_audit_log_num_lost(const struct dom_audit_log *log);
-/* Whether what was published is there: checkpoint, key, the first and the last tile and bundle. If
- * not, the next integration, due at once, writes whatever is missing. Any thread; looks at files. */
+/* Whether what was published is there: checkpoint, key, tiles and bundles (of a log of more than 16
+ * million entries a part of them each time). If not, the next integration, due at once, writes whatever
+ * is missing. One thread; looks at files. */
 bool dom_audit_log_check_published(struct dom_audit_log *log);
 /* Whether nothing that has gone is still to be written again. Any thread; memory only. */
 bool dom_audit_log_whole(const struct dom_audit_log *log);

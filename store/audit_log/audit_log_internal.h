@@ -63,6 +63,12 @@ struct dom_audit_log {
     _Atomic uint64_t step_us; /* see dom_audit_log_step_us */
     _Atomic uint64_t num_lost;
 
+    /* folders.c: of each level, bundles first; the looking thread's. */
+    struct dom_audit_log_folders {
+        struct dom_audit_log_folder *list; /* by number */
+        size_t num;
+        uint64_t next; /* whose turn it is */
+    } folders[DOM_TILE_LEVELS + 1];
     /* published.c; one watching thread. */
     uint64_t watched_size;
     uint64_t watched_us;
@@ -79,6 +85,10 @@ struct dom_audit_log {
     _Atomic uint64_t num_asked[DOM_AUDIT_LOG_REFUSED + 1];
 };
 
+/* Whether the full tiles and bundles of a log of this size are there; of a very long one, those of some
+ * folders. The looking thread. */
+bool dom_audit_log_folders_whole(struct dom_audit_log *log, uint64_t size, uint64_t first);
+void dom_audit_log_folders_cleanup(struct dom_audit_log *log);
 /* The integrating thread begins something that may hang: one file or one database write. */
 void dom_audit_log_step(struct dom_audit_log *log);
 /* prune.c: writes the statement of what is pruned again, for a folder that was lost with it. As

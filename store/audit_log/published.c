@@ -29,31 +29,17 @@ static bool tile_there(const struct dom_audit_log *log, uint64_t size, int level
     return there(log, dom_tile_path(name, tile));
 }
 
-/* The first and the last of the hashes and the entries, and the last of each level above: who
- * removes a folder removes one of them. */
-static bool complete(const struct dom_audit_log *log, uint64_t size, uint64_t first)
+/* The last of the entries and of each level is partial as a rule, and not among the full ones. */
+static bool complete(struct dom_audit_log *log, uint64_t size, uint64_t first)
 {
-    uint64_t last = (size - 1) / DOM_TILE_WIDTH;
-
-    if (first > 0 && !there(log, "pruned")) {
-        return false;
-    }
-    for (int level = 0; level < (int)DOM_TILE_LEVELS; level++) {
+    for (int level = DOM_TILE_ENTRIES; level < (int)DOM_TILE_LEVELS; level++) {
         uint64_t hashes = dom_tile_level_size(size, level);
-        if (hashes == 0) {
-            break;
-        }
-        if (!tile_there(log, size, level, (hashes - 1) / DOM_TILE_WIDTH)) {
+        if (hashes > 0 && !tile_there(log, size, level, (hashes - 1) / DOM_TILE_WIDTH)) {
             return false;
         }
     }
-    if ((last > 0 && !tile_there(log, size, 0, 0)) ||
-        (last > first / DOM_TILE_WIDTH &&
-         !tile_there(log, size, DOM_TILE_ENTRIES, first / DOM_TILE_WIDTH))) {
-        return false;
-    }
-    return there(log, "checkpoint") && there(log, "vkey") &&
-           tile_there(log, size, DOM_TILE_ENTRIES, last);
+    return there(log, "checkpoint") && there(log, "vkey") && (first == 0 || there(log, "pruned")) &&
+           dom_audit_log_folders_whole(log, size, first);
 }
 
 bool dom_audit_log_check_published(struct dom_audit_log *log)

@@ -500,7 +500,7 @@ def _(env):
     for _ in range(300):
         world.cross()
     world.nothing_lost()
-    for victim in (".", "tile", "tile/entries", "tile/0/000", "vkey", "checkpoint"):
+    for victim in (".", "tile", "tile/entries", "tile/0/000", "tile/entries/000", "vkey", "checkpoint"):
         path = os.path.normpath(os.path.join(world.region_dir, "audit", victim))
         with Noticed(world) as notice:
             began = time.monotonic()
