@@ -255,7 +255,7 @@ def prepare(env):
     env.router_now = start(env)
     router = env.router_now
     for region in REGIONS:
-        router.covered(env.api, region)
+        wait_published(env, router, region)
     keep_checkpoints(env, router, 0)
 
 
