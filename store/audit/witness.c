@@ -98,15 +98,6 @@ void dom_witness_cleanup(struct dom_witness *witness)
     }
 }
 
-enum dom_code dom_witness_last(struct dom_witness *witness, struct dom_slice origin,
-                               struct dom_tree_head *head, struct dom_error *err)
-{
-    DOM_ASSERT(pthread_mutex_lock(&witness->lock) == 0);
-    enum dom_code rc = witness->store.load(witness->store.impl, origin, head, err);
-    DOM_ASSERT(pthread_mutex_unlock(&witness->lock) == 0);
-    return rc;
-}
-
 void dom_witness_answer_cleanup(struct dom_witness_answer *answer)
 {
     dom_buffer_cleanup(&answer->body);

@@ -60,9 +60,6 @@ enum dom_code dom_witness_init(struct dom_witness *witness, struct dom_note_sign
                                struct dom_error *err) DOM_MUST_USE;
 /* Legal on a zeroed witness. */
 void dom_witness_cleanup(struct dom_witness *witness);
-/* The head that it cosigned last for the origin; size 0: none. Errors: the store's. */
-enum dom_code dom_witness_last(struct dom_witness *witness, struct dom_slice origin,
-                               struct dom_tree_head *head, struct dom_error *err) DOM_MUST_USE;
 
 /* HTTP's answer. */
 struct dom_witness_answer {
