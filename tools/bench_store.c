@@ -274,7 +274,7 @@ static void bench_entries(struct bench *bench)
     /* Entries that come many at a time, as from a batch: what the log itself can take. */
     struct load load = {.type = DOM_STORE_APPEND,
                         .count = 8000,
-                        .outstanding = 32,
+                        .outstanding = 256,
                         .num_ids = 1,
                         .num_regions = 1,
                         .num_entries = BATCH_ENTRIES};

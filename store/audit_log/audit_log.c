@@ -253,14 +253,38 @@ uint64_t dom_audit_log_next(const struct dom_audit_log *log)
     return log->next;
 }
 
-void dom_audit_log_stage(struct dom_audit_log *log, rocksdb_writebatch_t *batch,
-                         struct dom_slice run)
+static void put_run(struct dom_audit_log *log, rocksdb_writebatch_t *batch, uint64_t first,
+                    struct dom_slice run)
 {
     uint8_t key[8];
 
-    dom_put_u64be(key, log->next);
+    dom_put_u64be(key, first);
     dom_db_batch_put(log->db, batch, DOM_DB_AUDIT, dom_slice_of(key, sizeof(key)),
                      dom_run_pack(run, &log->packed));
+}
+
+/* No run goes over the end of a bundle: who reads a bundle unpacks nothing else. */
+void dom_audit_log_stage(struct dom_audit_log *log, rocksdb_writebatch_t *batch,
+                         struct dom_slice run)
+{
+    struct dom_bundle_iter entries;
+    uint64_t first = log->next;
+    uint64_t next = log->next;
+    bool done = false;
+
+    dom_bundle_iter_init(&entries, run);
+    const uint8_t *begin = run.data;
+    while (!done) {
+        struct dom_slice entry;
+        /* Made by dom_bundle_append. */
+        DOM_ASSERT(dom_bundle_next(&entries, &entry, &done, NULL) == DOM_OK);
+        next += done ? 0 : 1;
+        if (next > first && (done || next % DOM_TILE_WIDTH == 0)) {
+            put_run(log, batch, first, dom_slice_of(begin, (size_t)(entries.rest.data - begin)));
+            begin = entries.rest.data;
+            first = next;
+        }
+    }
 }
 
 void dom_audit_log_committed(struct dom_audit_log *log, const struct dom_hash *leaves,

@@ -6,7 +6,7 @@
  * signed checkpoint is kept beside the keys too, apart from the data: at the next opening the
  * tree must reach it and have its root, so a rewound or changed tree is refused (promise P5).
  *
- * Column families: `audit` (be64 index of the first entry -> run in bundle form), `tiles`
+ * Column families: `audit` (be64 index of the first entry -> run of entries of one bundle, see run.h), `tiles`
  * (level byte, be64 n -> hashes), `meta` ("tree" -> be64 size, "signed" -> be64 size).
  *
  * Thread contract: stage/committed/reload: the commit thread. integrate: one thread. The rest: any.
@@ -55,7 +55,7 @@ const char *dom_audit_log_dir(const struct dom_audit_log *log);
 
 /* Index that the next entry gets. */
 uint64_t dom_audit_log_next(const struct dom_audit_log *log);
-/* Puts the run of `count` entries that begin at dom_audit_log_next into the batch. */
+/* Puts the entries, in bundle form, that begin at dom_audit_log_next into the batch. */
 void dom_audit_log_stage(struct dom_audit_log *log, rocksdb_writebatch_t *batch,
                          struct dom_slice run);
 /* The batch is durable: `leaves` are the leaf hashes of its run. Both are copied. */

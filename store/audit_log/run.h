@@ -16,9 +16,9 @@
 #include "base/error.h"
 #include "base/slice.h"
 
-/* The longest bundle form that is packed, and believed of a packed one: far above what a group of
- * the commit thread holds. */
-#define DOM_RUN_BYTES_MAX (256U << 20)
+/* The longest bundle form that is packed, and believed of a packed one: a bundle of the longest
+ * entries that the format allows, with room. */
+#define DOM_RUN_BYTES_MAX (32U << 20)
 
 /* What to store for the run: it lies in `packed`, or is `run` itself. Does not fail. */
 struct dom_slice dom_run_pack(struct dom_slice run, struct dom_buffer *packed);

@@ -13,6 +13,7 @@
 
 #define MIB ((size_t)1 << 20)
 #define ARCHIVE_BLOCK_BYTES (64U << 10)
+#define ZLIB_WINDOW_BITS (-14) /* RocksDB's default; not used by zstd */
 #define OPEN_BESIDE_TRIES_MAX 5
 
 struct dom_db_env {
@@ -154,6 +155,8 @@ static void set_archive(rocksdb_options_t *options, rocksdb_block_based_table_op
     rocksdb_options_set_compression(options, compression == rocksdb_no_compression
                                                  ? rocksdb_no_compression
                                                  : rocksdb_zstd_compression);
+    /* Level 1: most of it is packed already. */
+    rocksdb_options_set_compression_options(options, ZLIB_WINDOW_BITS, 1, 0, 0);
 }
 
 enum dom_code dom_db_env_new(struct dom_db_env **envp, const struct dom_db_options *options,

@@ -334,6 +334,7 @@ enum dom_code dom_region_submit(struct dom_region *region, struct dom_store_op *
         return DOM_FAIL(err, DOM_UNAVAILABLE, "the disk of region %s does not answer",
                         region->name);
     }
+    dom_stage_hash(op);
     op->next = NULL;
     op->code = DOM_OK;
     op->message[0] = '\0';

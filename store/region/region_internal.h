@@ -247,6 +247,10 @@ void dom_stage_purge(struct dom_region *region, struct dom_slice key, bool place
 void dom_stage_purge_mark(struct dom_region *region);
 void dom_stage_purge_done(struct dom_region *region);
 enum dom_code dom_region_load_purge(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+/* The leaf hashes of an operation's entries, into its receipts. The submitter's thread does this:
+ * there are many of them, and one commit thread. What is wrong with the entries is told later. */
+void dom_stage_hash(struct dom_store_op *op);
+/* `receipts` have the leaf hashes and get the indexes; NULL: nobody wants them. */
 enum dom_code dom_stage_entries(struct dom_region *region, const struct dom_slice *entries,
                                 size_t num_entries, struct dom_store_receipt *receipts,
                                 struct dom_error *err) DOM_MUST_USE;

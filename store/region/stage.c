@@ -8,6 +8,7 @@
 
 /* The peers' and rows' bytes of one operation at most; what a single row needs, twice over. */
 #define SCRATCH_BYTES_MAX (8U << 20)
+#define ENTRIES_MAX       (DOM_REGIONS_MAX * 4) /* of one operation */
 #define RUN_BYTES_MAX     (2U * DOM_COMMIT_GROUP_BYTES_MAX)
 
 /* ---- state of a record -------------------------------------------------------------------- */
@@ -218,20 +219,32 @@ enum dom_code dom_stage_entries(struct dom_region *region, const struct dom_slic
     }
     for (size_t i = 0; i < num_entries; i++) {
         struct dom_hash leaf;
-        dom_hash_leaf(&leaf, entries[i]);
+        if (receipts != NULL) {
+            receipts[i].index = dom_audit_log_next(region->log) + group->num_leaves;
+            memcpy(leaf.bytes, receipts[i].leaf_hash, sizeof(leaf.bytes));
+        } else {
+            dom_hash_leaf(&leaf, entries[i]);
+        }
         DOM_ASSERT(dom_bundle_append(&group->run, entries[i], err) == DOM_OK);
         dom_buffer_append(&group->leaves, leaf.bytes, sizeof(leaf.bytes));
         DOM_ASSERT(!group->leaves.failed);
-        if (receipts != NULL) {
-            receipts[i].index = dom_audit_log_next(region->log) + group->num_leaves;
-            memcpy(receipts[i].leaf_hash, leaf.bytes, sizeof(leaf.bytes));
-        }
         group->num_leaves++;
     }
     return DOM_OK;
 }
 
 /* ---- checks ------------------------------------------------------------------------------- */
+
+void dom_stage_hash(struct dom_store_op *op)
+{
+    for (size_t i = 0; op->receipts != NULL && i < op->num_entries && i < ENTRIES_MAX; i++) {
+        struct dom_hash leaf;
+        if (op->entries[i].len <= DOM_ENTRY_BYTES_MAX) {
+            dom_hash_leaf(&leaf, op->entries[i]);
+            memcpy(op->receipts[i].leaf_hash, leaf.bytes, sizeof(leaf.bytes));
+        }
+    }
+}
 
 static enum dom_code check_entries(const struct dom_store_op *op, struct dom_error *err)
 {
@@ -240,8 +253,8 @@ static enum dom_code check_entries(const struct dom_store_op *op, struct dom_err
                         "%zu audit entries, but no_border is %s: one of them is wrong",
                         op->num_entries, op->no_border ? "true" : "false");
     }
-    if (op->num_entries > DOM_REGIONS_MAX * 4) {
-        return DOM_FAIL(err, DOM_TOO_LARGE, "more than %u audit entries", DOM_REGIONS_MAX * 4);
+    if (op->num_entries > ENTRIES_MAX) {
+        return DOM_FAIL(err, DOM_TOO_LARGE, "more than %u audit entries", ENTRIES_MAX);
     }
     if (op->num_entries > 0 && op->receipts == NULL) {
         return DOM_FAIL(err, DOM_INVALID, "no room for receipts");
