@@ -275,6 +275,7 @@ def play(world, name, reason, break_it, mend_it, cause_closes=True, stop=signal.
     """The whole story of one fault. A crossing finds it out (`cause_closes`), or the router by itself,
     then within the bound. `since`: when it could first be noticed, else at once."""
     world.calm(20)
+    wait_published(world.env, world.router, REGION)  # before that there are no files to be lost
     with Noticed(world) as notice:
         broken = time.monotonic()
         break_it()
