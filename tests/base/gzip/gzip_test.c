@@ -19,7 +19,7 @@ static void fill(struct dom_buffer *buf, size_t len, unsigned noise)
 
     assert_true(len == 0 || bytes != NULL);
     for (size_t i = 0; i < len; i++) {
-        bytes[i] = noise == 0 ? (uint8_t)(i % 61) : (uint8_t)((unsigned)rand() % noise);
+        bytes[i] = (uint8_t)(noise == 0 ? i % 61 : (size_t)rand() % noise);
     }
 }
 

@@ -18,7 +18,7 @@ static void add(struct dom_buffer *run, unsigned number, size_t pad, bool noise)
 
     dom_buffer_printf(&entry, "{\"actor\":\"moderation\",\"home\":\"DE\",\"n\":%u,\"pad\":\"", number);
     for (size_t i = 0; i < pad; i++) {
-        dom_buffer_append_char(&entry, noise ? (char)(rand() % 255 + 1) : 'x');
+        dom_buffer_append_char(&entry, (char)(noise ? rand() % 255 + 1 : 'x'));
     }
     dom_buffer_append_str(&entry, "\"}");
     assert_int_equal(dom_bundle_append(run, dom_buffer_slice(&entry), NULL), DOM_OK);
