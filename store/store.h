@@ -101,7 +101,7 @@ struct dom_store_options {
     const char *key_dir;           /* key files <key_dir>/<region>.key, 0600, made at first start;
                                     * NULL: <data>/keys */
     const char *audit_origin;      /* log origin is "<audit_origin>/<region>" */
-    const char *compression;       /* "none", "snappy", "lz4", "zstd"; NULL: lz4 */
+    const char *compression;       /* see store/region/db.h */
     size_t block_cache_bytes;      /* shared by all regions; 0: 64 MiB */
     size_t write_buffer_bytes;     /* per region; 0: 8 MiB */
     uint64_t checkpoint_ms;        /* checkpoint this long after an entry, at most

@@ -383,7 +383,7 @@ static void remove_tree(const char *path)
     (void)rmdir(path);
 }
 
-/* Space that the files below take on the disk. */
+/* Bytes of the files below. */
 static uint64_t tree_bytes(const char *path)
 {
     DIR *dir = opendir(path);
@@ -397,7 +397,7 @@ static uint64_t tree_bytes(const char *path)
         if (entry->d_name[0] == '.' || lstat(child, &st) != 0) {
             continue;
         }
-        bytes += S_ISDIR(st.st_mode) ? tree_bytes(child) : 512U * (uint64_t)st.st_blocks;
+        bytes += S_ISDIR(st.st_mode) ? tree_bytes(child) : (uint64_t)st.st_size;
     }
     if (dir != NULL) {
         (void)closedir(dir);
@@ -406,7 +406,7 @@ static uint64_t tree_bytes(const char *path)
 }
 
 /* What an entry takes: as it is; 256 of them as one gzip member, which is what "compressed" means
- * here; and on the disk, in the database and among the published files. */
+ * here; and in files, those of the database and the published ones. */
 static void bench_space(struct bench *bench, uint64_t entries)
 {
     static const char *const s_places[] = {"db", "audit"};
@@ -423,7 +423,7 @@ static void bench_space(struct bench *bench, uint64_t entries)
     figure(bench, "entry.bytes.compressed", (double)member.len / 256, "bytes");
     for (size_t i = 0; i < DOM_ARRAY_LEN(s_places); i++) {
         (void)snprintf(path, sizeof(path), "%s/region-0/%s", bench->dir, s_places[i]);
-        (void)snprintf(name, sizeof(name), "entry.bytes.on_disk.%s", s_places[i]);
+        (void)snprintf(name, sizeof(name), "entry.bytes.in_files.%s", s_places[i]);
         figure(bench, name, (double)tree_bytes(path) / (double)entries, "bytes");
     }
     dom_buffer_cleanup(&bundle);

@@ -39,7 +39,8 @@ enum dom_db_family {
 struct dom_db_env;
 
 struct dom_db_options {
-    const char *compression;   /* "none", "snappy", "lz4", "zstd"; NULL: lz4 */
+    const char *compression;   /* "none", "snappy", "lz4", "zstd"; NULL: lz4. Tables of audit
+                                  entries are by zstd unless it is none */
     size_t block_cache_bytes;  /* 0: 64 MiB */
     size_t write_buffer_bytes; /* of rows; 0: 8 MiB */
 };
