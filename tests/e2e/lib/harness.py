@@ -309,9 +309,9 @@ class NewEntries:
     def __exit__(self, kind, *_):
         if kind is None:
             got = entries(self.env, self.router, self.region, self.before)
-            # Purges come when they come and are about no access.
+            # Purges and mirrors come when they come and are about no access here.
             self.list = [(i, b, json.loads(b)) for i, b in got
-                         if json.loads(b)["type"] not in ("purge", "policy")]
+                         if json.loads(b)["type"] not in ("purge", "policy", "mirror")]
 
 
 def check_receipt(receipt, found, origin=None):
