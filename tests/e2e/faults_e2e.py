@@ -757,7 +757,7 @@ def _(env):
     with audit_keys(keys):
         world = World(env, "copies", policy=policy)
     for _ in range(30):
-        world.cross()
+        world.calm(1)
         index, leaf = world.receipts[-1]
         for folder in folders.values():
             # Nothing is waited for: what is answered is there.
@@ -868,7 +868,7 @@ def _(env):
         keys = keys.replace(" );", ', { name = "vault"; region = "eu-west-1"; dir = "%s"; } );' % more)
         with audit_keys(keys):
             world = World(env, "any", policy=policy)
-        world.cross()
+        world.calm(1)
         one.say("hang")
         began = time.monotonic()
         for _ in range(20):
@@ -971,7 +971,7 @@ def _(env):
                       encoding="utf-8")
     refused(lambda: world.home.call(POLICY_SERVICE + "ReloadPolicy"), "INVALID_ARGUMENT",
             words='"missing"')
-    world.cross()
+    world.calm(1)
     # Demanded no more: the copy may be away.
     policy.write_text(text.replace(ONE, ""), encoding="utf-8")
     world.home.call(POLICY_SERVICE + "ReloadPolicy")
@@ -1045,8 +1045,7 @@ class Trace:
              "home does neither (P3)")
 def _(env):
     world = World(env, "order")
-    for _ in range(3):
-        world.cross()
+    world.calm(3)
     world.nothing_lost()  # nothing is left to sign or to publish
     port = ":" + world.router.address.rsplit(":", 1)[1]
     try:
