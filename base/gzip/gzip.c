@@ -102,15 +102,16 @@ enum dom_code dom_gunzip(struct dom_buffer *out, struct dom_slice member, size_t
         return DOM_FAIL(err, DOM_CORRUPT, "not a gzip member");
     }
     if (memcmp(member.data, s_header, sizeof(s_header)) != 0) {
-        return DOM_FAIL(err, DOM_CORRUPT, "the gzip member's header is not the one written here");
+        return DOM_FAIL(err, DOM_CORRUPT, "the gzip member's header is not the one written here; a file that was "
+                        "packed anew is taken unpacked");
     }
     /* The trailer's last four bytes: how long it was, little-endian. */
     const uint8_t *end = member.data + member.len;
     uint32_t len = (uint32_t)end[-4] | (uint32_t)end[-3] << 8 | (uint32_t)end[-2] << 16 |
                    (uint32_t)end[-1] << 24;
     if (len > bytes_max) {
-        return DOM_FAIL(err, DOM_TOO_LARGE, "the gzip member holds %u bytes, allowed are %zu", len,
-                        bytes_max);
+        return DOM_FAIL(err, DOM_TOO_LARGE, "the gzip member is cut short, or holds %u bytes, allowed are %zu",
+                        len, bytes_max);
     }
     uint8_t *room = len == 0 ? &s_nowhere : dom_buffer_extend(out, len);
     if (room == NULL) {

@@ -113,11 +113,16 @@ static enum dom_code read_packed(const struct dom_tiledir *tiledir, struct dom_t
                                  struct dom_buffer *out, char *path, struct dom_error *err)
 {
     struct dom_buffer file = {0};
+    char own[PATH_MAX];
     bool full = false;
 
+    path = path == NULL ? own : path;
     enum dom_code rc = read_file(tiledir, tile, DOM_BUNDLE_BYTES_MAX, &file, &full, path, err);
     if (rc == DOM_OK && dom_gzip_begins(dom_buffer_slice(&file))) {
         rc = dom_gunzip(out, dom_buffer_slice(&file), DOM_BUNDLE_BYTES_MAX, err);
+        if (rc != DOM_OK) {
+            (void)dom_error_prefix(err, "%s", path);
+        }
     } else if (rc == DOM_OK) {
         struct dom_buffer before = *out;
         *out = file;

@@ -111,6 +111,18 @@ done
 kill "$follower"
 exec 3<&-
 
+# A damaged bundle is named, whoever reads it.
+cp -r "$log" "$work/cut"
+truncate -s 100 "$work/cut/tile/entries/001"
+for verb in "export --out $work/x" "query --where to=US" "prove --index 300" "verify --key $vkey"; do
+    # shellcheck disable=SC2086
+    expect 1 "cut/tile/entries/001: the gzip member is cut short" "$tool" $verb --log "$work/cut"
+done
+cat "$work/cut/tile/entries/000" >>"$work/cut/tile/entries/001"
+expect 1 "cut/tile/entries/001: the gzip member is damaged" "$tool" query --log "$work/cut"
+gzip -9 <"$log/checkpoint" >"$work/cut/tile/entries/001"
+expect 1 "cut/tile/entries/001: .*is taken unpacked" "$tool" query --log "$work/cut"
+
 # Tampering, seen from outside.
 bundle=$log/tile/entries/001
 zcat "$bundle" | sed 's/hmac:eu7:Qm9i/hmac:eu7:Qm9j/' >"$work/bundle" && mv "$work/bundle" "$bundle"
