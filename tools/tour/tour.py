@@ -123,6 +123,21 @@ class Router:
                 raise RuntimeError("no checkpoint covers %s within %d s" % (region, seconds))
             time.sleep(0.05)
 
+    def published(self, api, region, seconds=20):
+        """Waits until the checkpoint among the log's files covers every entry; gives their number. A
+        checkpoint is signed before its files are there."""
+        size = self.covered(api, region)
+        path = os.path.join(self.log_dir(region), "checkpoint")
+        deadline = time.monotonic() + seconds
+        while True:
+            if os.path.exists(path):
+                with open(path, encoding="utf-8") as file:
+                    if int(file.read().split("\n")[1]) >= size:
+                        return size
+            if time.monotonic() > deadline:
+                raise RuntimeError("no files cover %s within %d s" % (region, seconds))
+            time.sleep(0.02)  # another process's files: there is no event to wait for
+
     def log_dir(self, region):
         return os.path.join(self.data, region, "audit")
 
@@ -361,7 +376,7 @@ class Tour:
         return out
 
     def export(self):
-        self.router.covered(self.api, "eu-central-1")
+        self.router.published(self.api, "eu-central-1")
         done = self.router.run(
             "audit", "export", "--log", self.router.log_dir("eu-central-1"), "--where", "to=US",
             "--where", "service=" + self.router.pki.id("moderation", "us-west-2"),
@@ -379,7 +394,7 @@ class Tour:
 
     def verify(self):
         for region in self.where.regions:
-            self.router.covered(self.api, region)
+            self.router.published(self.api, region)
             done = self.router.run("audit", "verify", "--log", self.router.log_dir(region))
             if region in ("eu-central-1", "us-east-1", "cn-north-1") or done.returncode != 0:
                 self.show(done)
