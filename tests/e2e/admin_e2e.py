@@ -211,7 +211,7 @@ def _(env):
     equal((rpc.values(got.record), got.decision.cross_border), (TITLE, False), "older record")
     wait_until(lambda: os.path.exists(env.main.log_dir("eu-south-1") + "/checkpoint"),
                what="a first checkpoint")
-    env.main.covered(env.api, "eu-south-1")
+    env.main.published(env.api, "eu-south-1")
     equal(env.run("audit", "verify", "--log", env.main.log_dir("eu-south-1")).returncode, 0,
           "audit verify")
 

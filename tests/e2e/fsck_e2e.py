@@ -34,7 +34,7 @@ def prepare(env):
     env.main = env.router("data", small_policy(env.folder("policy")))
     rooms = env.client(env.main, "room-service", REGION)
     rooms.put("live_room", "f-1", "SE", {"title": "room"})
-    env.main.covered(env.api, REGION)
+    env.main.published(env.api, REGION)
 
 
 @suite.check("a sound store: SERVING, runs counted, the time of the last told")

@@ -620,8 +620,7 @@ def _(env):
     same_after_kill("regions")
     world.until(lambda s: s.phase == ENFORCED, what="enforced", seconds=60)
     equal(world.status().enforced.version, 4, "in force")
-    done = env.run("audit", "verify", "--log", world.router.log_dir(HOME))
-    world.router.covered(env.api, HOME)
+    world.router.published(env.api, HOME)
     done = env.run("audit", "verify", "--log", world.router.log_dir(HOME))
     equal(done.returncode, 0, done.stdout + done.stderr)
     env.stop(world.router)
@@ -663,7 +662,7 @@ def _(env):
         after = world.status()
         true(after.enforced.version in (in_force, version), after)
         true(after.highest_version in (version, version - 1), after)
-    world.router.covered(env.api, HOME)
+    world.router.published(env.api, HOME)
     done = env.run("audit", "verify", "--log", world.router.log_dir(HOME))
     equal(done.returncode, 0, done.stdout + done.stderr)
     # Every access says which policy decided it, and that one was told before.
