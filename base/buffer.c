@@ -16,6 +16,11 @@ void dom_buffer_cleanup(struct dom_buffer *buf)
     memset(buf, 0, sizeof(*buf));
 }
 
+struct dom_buffer dom_buffer_over(void *memory, size_t capacity)
+{
+    return (struct dom_buffer){.data = memory, .capacity = capacity, .borrowed = true};
+}
+
 void dom_buffer_clear(struct dom_buffer *buf)
 {
     buf->len = 0;
@@ -34,6 +39,10 @@ static bool reserve(struct dom_buffer *buf, size_t more, size_t spare)
     }
     if (need <= buf->capacity) {
         return true;
+    }
+    if (buf->borrowed) {
+        buf->failed = true;
+        return false;
     }
     size_t capacity = buf->capacity < 64 ? 64 : buf->capacity;
     while (capacity < need) {

@@ -14,16 +14,20 @@
 #include "base/slice.h"
 
 struct dom_buffer {
-    uint8_t *data;   /* owned */
+    uint8_t *data;   /* owned, unless borrowed */
     size_t len;      /* bytes in use */
     size_t capacity; /* bytes allocated */
     size_t limit;    /* bytes it may grow to; 0 = no own limit */
     bool failed;     /* over the limit or out of memory */
+    bool borrowed;   /* the memory is somebody else's: see dom_buffer_over */
 };
 
 /* A zeroed buffer is valid, empty and unlimited. */
 void dom_buffer_init(struct dom_buffer *buf, size_t limit);
 void dom_buffer_cleanup(struct dom_buffer *buf);
+/* One over `capacity` bytes of somebody else's memory: it never grows, what does not fit fails, and it
+ * is not cleaned up. */
+struct dom_buffer dom_buffer_over(void *memory, size_t capacity);
 /* Empties it, keeps the memory, clears `failed`. */
 void dom_buffer_clear(struct dom_buffer *buf);
 

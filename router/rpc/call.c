@@ -90,15 +90,21 @@ void dom_rpc_call_unref(struct dom_rpc_call *call)
     }
 }
 
+void dom_rpc_call_start_uncounted(struct dom_rpc_call *call, const grpc_op *ops, size_t num_ops,
+                                  struct dom_rpc_op *op)
+{
+    grpc_call_error rc = grpc_call_start_batch(call->call, ops, num_ops, dom_rpc_tag(op), NULL);
+    /* Any refusal is a bug here: ops come from this folder, never from a peer. */
+    DOM_ASSERT(rc == GRPC_CALL_OK);
+}
+
 void dom_rpc_call_start(struct dom_rpc_call *call, const grpc_op *ops, size_t num_ops,
                         struct dom_rpc_op *op)
 {
     /* Everything rests on one thread: who finishes a call elsewhere has forgotten to post. */
     DOM_ASSERT(pthread_equal(call->server->io_thread, pthread_self()));
     call->refs++;
-    grpc_call_error rc = grpc_call_start_batch(call->call, ops, num_ops, dom_rpc_tag(op), NULL);
-    /* Any refusal is a bug here: ops come from this folder, never from a peer. */
-    DOM_ASSERT(rc == GRPC_CALL_OK);
+    dom_rpc_call_start_uncounted(call, ops, num_ops, op);
 }
 
 /* ---- the request ------------------------------------------------------------------------ */
@@ -250,6 +256,7 @@ static void on_status(struct dom_rpc_op *op, bool ok)
     if (!call->async && call->close_cancelled != 0) {
         note_cancelled(call);
     }
+    dom_rpc_lent_gone(call);
     dom_rpc_call_unref(call);
 }
 
@@ -331,7 +338,6 @@ grpc_byte_buffer *dom_rpc_call_out(struct dom_rpc_call *call, grpc_slice slice)
     grpc_byte_buffer *out = &call->out;
 
     DOM_ASSERT(!call->out_in_use);
-    dom_rpc_count(&call->server->counters.sent, GRPC_SLICE_LENGTH(slice));
     out->reserved = NULL;
     out->type = GRPC_BB_RAW;
     out->data.raw.compression = GRPC_COMPRESS_NONE;
@@ -341,13 +347,11 @@ grpc_byte_buffer *dom_rpc_call_out(struct dom_rpc_call *call, grpc_slice slice)
     return out;
 }
 
-/* The last batch: whatever of headers and reply has not gone out yet, and the status. */
-static void send_status(struct dom_rpc_call *call)
+size_t dom_rpc_call_last_batch(struct dom_rpc_call *call, grpc_op ops[DOM_RPC_LAST_BATCH_OPS])
 {
-    grpc_op ops[4];
     size_t n = 0;
 
-    memset(ops, 0, sizeof(ops));
+    memset(ops, 0, DOM_RPC_LAST_BATCH_OPS * sizeof(*ops));
     if (!call->started_reply) {
         ops[n++].op = GRPC_OP_SEND_INITIAL_METADATA;
         call->started_reply = true;
@@ -367,6 +371,17 @@ static void send_status(struct dom_rpc_call *call)
         ops[n].op = GRPC_OP_RECV_CLOSE_ON_SERVER;
         ops[n++].data.recv_close_on_server.cancelled = &call->close_cancelled;
     }
+    return n;
+}
+
+static void send_status(struct dom_rpc_call *call)
+{
+    grpc_op ops[DOM_RPC_LAST_BATCH_OPS];
+
+    if (call->has_reply) {
+        dom_rpc_count(&call->server->counters.sent, GRPC_SLICE_LENGTH(call->reply));
+    }
+    size_t n = dom_rpc_call_last_batch(call, ops);
     dom_rpc_call_start(call, ops, n, &call->on_status);
     if (call->status != 0) {
         grpc_slice_unref(call->status_text);

@@ -113,6 +113,9 @@ enum dom_rpc_identity_state {
     DOM_RPC_IDENTITY_KNOWN
 };
 
+/* Who may answer a call. Lending and taking back are the I/O thread's; answering is anybody's. */
+enum dom_rpc_loan { DOM_RPC_LOAN_NONE, DOM_RPC_LOAN_OUT, DOM_RPC_LOAN_CLAIMED };
+
 struct dom_rpc_call {
     uint32_t magic;
     unsigned refs; /* one per outstanding batch, one for the handler until it finishes */
@@ -147,6 +150,9 @@ struct dom_rpc_call {
     bool counted; /* in in_flight (or the built-in count) */
     bool async;
     bool held; /* finished later, but not watched */
+    atomic_int lent;   /* enum dom_rpc_loan */
+    size_t lent_bytes; /* of the reply that went out */
+    struct dom_rpc_work *lent_then;
     bool finished;
     bool started_reply; /* initial metadata is on its way */
     bool sending;       /* a message is */
@@ -173,10 +179,20 @@ void dom_rpc_call_unref(struct dom_rpc_call *call);
 /* Starts a batch and counts its reference. */
 void dom_rpc_call_start(struct dom_rpc_call *call, const grpc_op *ops, size_t num_ops,
                         struct dom_rpc_op *op);
+/* The same on any thread, for a batch whose reference is counted already. */
+void dom_rpc_call_start_uncounted(struct dom_rpc_call *call, const grpc_op *ops, size_t num_ops,
+                                  struct dom_rpc_op *op);
+/* The last batch: whatever of headers and reply has not gone out yet, and the status. Returns how
+ * many of `ops` it fills. */
+#define DOM_RPC_LAST_BATCH_OPS 4
+size_t dom_rpc_call_last_batch(struct dom_rpc_call *call, grpc_op ops[DOM_RPC_LAST_BATCH_OPS]);
+/* lent.c: the last batch is done; if another thread had started it, ends what the I/O thread has of
+ * the call but for the batch's reference. */
+void dom_rpc_lent_gone(struct dom_rpc_call *call);
 void dom_rpc_call_pool_free(struct dom_rpc_server *server);
 /* Takes request_bytes from a received buffer. Errors: UNSUPPORTED (compressed), RESOURCE. */
 enum dom_code dom_rpc_call_take_payload(struct dom_rpc_call *call, struct dom_error *err);
-/* Puts the bytes of `slice` (taken over) into call->out as a message. */
+/* Puts the bytes of `slice` (taken over) into call->out as a message; the caller counts them. */
 grpc_byte_buffer *dom_rpc_call_out(struct dom_rpc_call *call, grpc_slice slice);
 /* Sends the status and what goes with it; call->trailing and call->reply are set by then. */
 void dom_rpc_call_end(struct dom_rpc_call *call, int status, const char *message);

@@ -22,6 +22,7 @@
 
 struct dom_rpc_server;
 struct dom_rpc_call;
+struct dom_rpc_work;
 
 /* ---- identity ---------------------------------------------------------------------------- */
 
@@ -203,6 +204,30 @@ void dom_rpc_call_go_async(struct dom_rpc_call *call);
 /* The same without watching for cancellation, which spares a batch: for an answer that is made
  * already and waits for no more than a commit. dom_rpc_call_cancelled stays false. */
 void dom_rpc_call_hold(struct dom_rpc_call *call);
+
+/* ---- answers from another thread: the one exception to the rule of the I/O thread ----
+ *
+ * A held unary call whose answer is made but for what another thread finds out (a receipt, when a
+ * commit is durable) can be lent to that thread, which then sends the answer itself: one change of
+ * threads less. lend, and then whichever is first: claim_lent and answer_lent (any thread), or take_back
+ * (I/O thread).
+ */
+
+/* I/O thread; held, unary, no reply yet. Returns room for `len` bytes of reply (at most
+ * DOM_MESSAGE_BYTES_MAX), which belongs to whoever claims the call or takes it back. `then` runs on
+ * the I/O thread when somebody else has answered, before the call goes; it may not end the call. */
+uint8_t *dom_rpc_call_lend(struct dom_rpc_call *call, size_t len, struct dom_rpc_work *then);
+/* Any thread, at most once. False: it was taken back, and nothing of it may be touched. After true
+ * it must be answered. */
+bool dom_rpc_call_claim_lent(struct dom_rpc_call *call);
+/* The thread that claimed. Ends the call with OK and the first `len` bytes of the room. That thread may
+ * touch nothing of it afterwards. */
+void dom_rpc_call_answer_lent(struct dom_rpc_call *call, size_t len);
+/* I/O thread. True: the call is here again, to be ended here (finish_lent, fail). False: somebody else
+ * is answering or has answered. Also true for a call that is not lent. */
+bool dom_rpc_call_take_back(struct dom_rpc_call *call);
+/* I/O thread, a call that was taken back: dom_rpc_call_finish with the first `len` bytes. */
+void dom_rpc_call_finish_lent(struct dom_rpc_call *call, size_t len);
 
 /* Keeps the call's memory (its arena, its request) beyond its end, for what somebody else still works
  * with; one reference. Before the call is finished or failed. */

@@ -19,6 +19,7 @@ void dom_rpc_call_send(struct dom_rpc_call *call, struct dom_slice message,
         ops[n++].op = GRPC_OP_SEND_INITIAL_METADATA;
         call->started_reply = true;
     }
+    dom_rpc_count(&call->server->counters.sent, message.len);
     ops[n].op = GRPC_OP_SEND_MESSAGE;
     ops[n++].data.send_message.send_message = dom_rpc_call_out(
         call, grpc_slice_from_copied_buffer((const char *)message.data, message.len));

@@ -215,9 +215,14 @@ struct dom_async {
     struct dom_rpc_call *call; /* whose memory it lies in */
     void (*done)(struct dom_async *async);
     void (*late)(struct dom_async *async); /* may be NULL: the store is through after all */
+    /* May be NULL. By whatever thread the store finishes on, for an operation that succeeded and is
+     * alone: answers the call, which was lent with `work` (router/rpc/server.h), and then `done` follows
+     * as always. False: it is not lent any more. */
+    bool (*prompt)(struct dom_async *async);
     void *owner;
     enum dom_code code;       /* how it ended, for `done` */
     const char *message;
+    bool answered;            /* for `done`: by `prompt`; the call may not be touched */
 
     /* wait.c */
     struct dom_router *router;

@@ -82,6 +82,9 @@ static void leave(struct dom_async *async)
 static void give_up(struct dom_async *async)
 {
     leave(async);
+    if (!dom_rpc_call_take_back(async->call)) {
+        return; /* answered this moment, and on its way back */
+    }
     async->given_up = true;
     dom_rpc_call_keep(async->call);
     if (async->op.num_entries > 0) {
@@ -240,6 +243,7 @@ static void back(struct dom_rpc_work *work)
         return;
     }
     leave(async);
+    async->answered = !dom_rpc_call_take_back(call);
     async->code = async->op.code;
     async->message = async->op.message;
     async->done(async);

@@ -272,8 +272,8 @@ enum dom_code dom_group_write(struct dom_region *region, struct dom_error *err)
 void dom_group_written(struct dom_region *region)
 {
     struct dom_group *group = &region->group;
-    bool had_due = dom_audit_log_due_us(region->log) != UINT64_MAX;
 
+    group->log_was_idle = dom_audit_log_due_us(region->log) == UINT64_MAX;
     dom_region_peers_durable(region);
     atomic_store(&region->tail, group->next_seq - 1);
     atomic_fetch_add(&region->num_writes, group->num_writes);
@@ -283,10 +283,16 @@ void dom_group_written(struct dom_region *region)
         dom_audit_log_committed(region->log, leaves, (size_t)group->num_leaves,
                                 dom_buffer_slice(&group->run));
     }
+}
+
+void dom_group_tell(struct dom_region *region)
+{
+    struct dom_group *group = &region->group;
+
     if (group->num_leaves > 0) {
         region->host->grew(region->host->store, region);
     }
-    if ((group->num_leaves > 0 && !had_due) || group->first_purge) {
+    if ((group->num_leaves > 0 && group->log_was_idle) || group->first_purge) {
         region->host->wake_keeper(region->host->store, region);
     }
 }
@@ -346,6 +352,7 @@ static void commit_group(struct dom_region *region, struct dom_store_op *ops)
     struct dom_group *group = &region->group;
     struct dom_error err = {0};
     uint64_t tail = atomic_load(&region->tail);
+    bool written = false;
 
     atomic_store(&region->busy_since_us, now_us());
     if (region->suspected && !region->broken) {
@@ -364,7 +371,8 @@ static void commit_group(struct dom_region *region, struct dom_store_op *ops)
         finish_failed(region, "the region's database cannot be written now");
     } else {
         stage_all(region, ops);
-        if (dom_group_write(region, &err) == DOM_OK) {
+        written = dom_group_write(region, &err) == DOM_OK;
+        if (written) {
             dom_group_written(region);
             finish_ok(region, group->next_seq - 1 > tail);
         } else {
@@ -376,6 +384,10 @@ static void commit_group(struct dom_region *region, struct dom_store_op *ops)
     dom_gate_open(&region->gate, DOM_GATE_STALL);
     dom_claims_release(region->host->claims, &group->claims);
     post(region, group->finished, group->finished_last);
+    if (written) {
+        /* After the answers: each wake is a core that an answer may need. */
+        dom_group_tell(region);
+    }
     finish_jobs(group);
 }
 

@@ -119,6 +119,7 @@ static enum dom_code first_write(struct dom_region *region, uint64_t before, str
     }
     if (rc == DOM_OK) {
         dom_group_written(region);
+        dom_group_tell(region);
     }
     return rc;
 }

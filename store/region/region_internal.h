@@ -74,6 +74,7 @@ struct dom_group {
     struct dom_region_job *jobs_last;
     bool wants_purge; /* it leaves bytes to be purged */
     bool first_purge; /* and nothing was due before */
+    bool log_was_idle; /* before this group nothing was to be published */
 };
 
 struct dom_purge_list {
@@ -188,10 +189,12 @@ enum dom_code dom_region_encode_control(struct dom_region *region, int type,
 
 /* commit.c */
 void *dom_region_commit_main(void *arg);
-/* One batch: begun, filled by dom_stage_*, written and synced, and then counted. */
+/* One batch: begun, filled by dom_stage_*, written and synced, then counted, and then told to
+ * those who work on what was written (sinks, the keeper). */
 void dom_group_begin(struct dom_region *region);
 enum dom_code dom_group_write(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 void dom_group_written(struct dom_region *region);
+void dom_group_tell(struct dom_region *region);
 
 /* recover.c; the commit thread. */
 void dom_region_set_broken(struct dom_region *region, const char *message);

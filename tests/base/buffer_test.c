@@ -218,6 +218,25 @@ static void integers_are_big_endian(void **state)
     dom_buffer_cleanup(&buf);
 }
 
+static void over_borrowed_memory_it_never_grows(void **state)
+{
+    uint8_t memory[4] = "....";
+    struct dom_buffer buf = dom_buffer_over(memory, sizeof(memory));
+
+    (void)state;
+    assert_non_null(dom_buffer_extend(&buf, 2)); /* what lies there stays */
+    dom_buffer_append_str(&buf, "ab");
+    assert_ptr_equal(buf.data, memory);
+    assert_memory_equal(memory, "..ab", 4);
+    assert_false(buf.failed);
+    dom_buffer_append_char(&buf, 'c');
+    assert_true(buf.failed);
+    assert_int_equal(buf.len, 4);
+    dom_buffer_clear(&buf);
+    dom_buffer_append_str(&buf, "cd");
+    assert_memory_equal(memory, "cdab", 4);
+}
+
 static void cleanup_twice_is_legal(void **state)
 {
     struct dom_buffer buf = {0};
@@ -247,6 +266,7 @@ int main(void)
         cmocka_unit_test(extend_counts_its_bytes_at_once),
         cmocka_unit_test(append_of_nothing_does_nothing),
         cmocka_unit_test(integers_are_big_endian),
+        cmocka_unit_test(over_borrowed_memory_it_never_grows),
         cmocka_unit_test(cleanup_twice_is_legal),
     };
 
