@@ -63,6 +63,8 @@ finds "internal header of another package" store/a.c '#include "store/region/reg
 passes store/region/a.c '#include "store/region/region_internal.h"'
 passes tests/store/region/a.c '#include "store/region/region_internal.h"'
 finds "tests included by what they test" base/a.c '#include "tests/base/suite.h"'
+finds "starts a thread in a package without the tag" tools/a.c '    pthread_create(&t, NULL, f, NULL);'
+finds "starts a thread in a package without the tag" base/a.c '    x = MHD_USE_INTERNAL_POLLING_THREAD;'
 finds "line comment in a header" tools/a.h '#ifndef DOM_TOOLS_A_H\n// no'
 finds "include guard does not follow the path" tools/b.h '#ifndef TOOLS_B_H'
 [ "$failed" -eq 0 ] && echo "the lint finds what it should"

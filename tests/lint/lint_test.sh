@@ -88,6 +88,16 @@ report "internal header of another package" < <(
     done
 )
 
+# ---- threads ----
+# The TSan run takes the tests of what is built on targets tagged "threads".
+report "starts a thread in a package without the tag" < <(
+    search '(pthread_create[[:space:]]*\(|MHD_USE_[A-Z_]*THREAD)' base policy store router tools tests |
+        while read -r line; do
+            dir=$(dirname "${line%%:*}")
+            grep -qs '"threads"' "$dir/BUILD" "${dir#tests/}/BUILD" || echo "$line"
+        done
+)
+
 # ---- headers ----
 report "line comment in a header" < <(
     sources base policy store router tools | grep '\.h$' | xargs -r grep -nHE '^[[:space:]]*//'
