@@ -6,6 +6,8 @@
 #include "domicile/v1/record.pb-c.h"
 #include "router/core/wire.h"
 
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
 /* A row with one field of each class, each with the value "v-" and its name. */
 struct sample {
     struct dom_store_row row;
@@ -13,7 +15,19 @@ struct sample {
     struct dom_buffer bytes[9];
 };
 
-static const char *const s_names[] = {"cover", "title", "owner", "ip",   "note",
+/* The sample, who reads it, and what they are told. The group's core is shared; all else is made
+ * anew for each test. */
+struct answer {
+    struct core *core;
+    struct sample sample;
+    struct dom_caller caller;
+    struct dom_access access;
+    const char *key; /* that a pseudonym was asked under; NULL: none was */
+    Domicile__V1__Record *record;
+    Domicile__V1__Decision *decision;
+};
+
+static const char *const s_names[] = {"cover", "title", "owner", "ip",       "note",
                                       "place", "card",  "tag",   "brand_new"};
 
 static void sample_init(struct sample *sample)
@@ -47,7 +61,8 @@ static void sample_cleanup(struct sample *sample)
     }
 }
 
-static bool fake_pseudonym(void *context, const char *key_name, struct dom_slice value, char out[32])
+static bool fake_pseudonym(void *context, const char *key_name, struct dom_slice value,
+                           char out[32])
 {
     const char **key = context;
 
@@ -70,37 +85,55 @@ static bool no_pseudonym(void *context, const char *key_name, struct dom_slice v
 
 static const struct dom_mask s_all = {.names = NULL, .num_names = 0, .classes = ~UINT64_C(0)};
 
-static dom_policy_set all_classes(const struct core *core)
-{
-    return (UINT64_C(1) << dom_policy_num_classes(core->snapshot->policy)) - 1;
-}
-
-static Domicile__V1__Record *record_of(const struct dom_access *access,
-                                       const struct dom_store_row *row, const struct dom_mask *mask,
-                                       dom_pseudonym_fn *pseudonym, void *context)
+/* The record as its reader gets it, until the next one or the end of the test. */
+static const Domicile__V1__Record *record_of(struct answer *answer, const struct dom_mask *mask,
+                                             dom_pseudonym_fn *pseudonym)
 {
     struct dom_buffer out = {0};
 
-    dom_answer_record(&out, access, row, mask, pseudonym, context);
+    dom_answer_record(&out, &answer->access, &answer->sample.row, mask, pseudonym, &answer->key);
     assert_false(out.failed);
-    Domicile__V1__Record *record = domicile__v1__record__unpack(NULL, out.len, out.data);
-    assert_non_null(record);
+    domicile__v1__record__free_unpacked(answer->record, NULL);
+    answer->record = domicile__v1__record__unpack(NULL, out.len, out.data);
+    assert_non_null(answer->record);
     dom_buffer_cleanup(&out);
-    return record;
+    return answer->record;
 }
 
-static Domicile__V1__Decision *decision_of(const struct dom_access *access,
-                                           const struct dom_store_row *row,
-                                           const struct dom_mask *mask)
+/* The same of the decision. Without a mask it is told without the row. */
+static const Domicile__V1__Decision *decision_of(struct answer *answer, const struct dom_mask *mask)
 {
     struct dom_buffer out = {0};
 
-    dom_answer_decision(&out, access, row, mask);
+    dom_answer_decision(&out, &answer->access, mask == NULL ? NULL : &answer->sample.row, mask);
     assert_false(out.failed);
-    Domicile__V1__Decision *decision = domicile__v1__decision__unpack(NULL, out.len, out.data);
-    assert_non_null(decision);
+    domicile__v1__decision__free_unpacked(answer->decision, NULL);
+    answer->decision = domicile__v1__decision__unpack(NULL, out.len, out.data);
+    assert_non_null(answer->decision);
     dom_buffer_cleanup(&out);
-    return decision;
+    return answer->decision;
+}
+
+static int setup(void **state)
+{
+    struct answer *answer = calloc(1, sizeof(*answer));
+
+    assert_non_null(answer);
+    answer->core = *state;
+    sample_init(&answer->sample);
+    *state = answer;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct answer *answer = *state;
+
+    domicile__v1__decision__free_unpacked(answer->decision, NULL);
+    domicile__v1__record__free_unpacked(answer->record, NULL);
+    sample_cleanup(&answer->sample);
+    free(answer);
+    return 0;
 }
 
 static bool is_text(ProtobufCBinaryData data, const char *text)
@@ -139,21 +172,26 @@ static bool holds(const Domicile__V1__Record *record, const char *text)
     return found;
 }
 
-/* A read of the whole row from us-1, decided by the policy. */
-static void read_abroad(struct core *core, struct dom_caller *caller, struct dom_access *access)
+/* Decides a read of these classes for a service in a region. */
+static void read_as(struct answer *answer, const char *service, const char *region,
+                    dom_policy_set classes)
 {
-    *caller = core_caller(core, "moderation", "us-1");
-    core_read(core, access, caller, all_classes(core));
-    assert_int_equal(access->decision.effect, DOM_EFFECT_MODIFY);
-    assert_true(access->request.crosses);
+    answer->caller = core_caller(answer->core, service, region);
+    core_read(answer->core, &answer->access, &answer->caller, classes);
 }
 
-static void assert_handled(const struct dom_access *access, const struct sample *sample,
-                           const char *name, Domicile__V1__Handling handling, const char *reason,
-                           const char *rule)
+/* A read of the whole row from us-1, decided by the policy. */
+static void read_abroad(struct answer *answer)
 {
-    Domicile__V1__Decision *decision = decision_of(access, &sample->row, &s_all);
-    const Domicile__V1__HandledField *handled = handled_of(decision, name);
+    read_as(answer, "moderation", "us-1", core_all_classes(answer->core));
+    assert_int_equal(answer->access.decision.effect, DOM_EFFECT_MODIFY);
+    assert_true(answer->access.request.crosses);
+}
+
+static void assert_handled(struct answer *answer, const char *name, Domicile__V1__Handling handling,
+                           const char *reason, const char *rule)
+{
+    const Domicile__V1__HandledField *handled = handled_of(decision_of(answer, &s_all), name);
 
     assert_non_null(handled);
     assert_int_equal(handled->handling, handling);
@@ -161,22 +199,16 @@ static void assert_handled(const struct dom_access *access, const struct sample 
         fail_msg("%s: reason %.*s rule %.*s", name, (int)handled->reason.len, handled->reason.data,
                  (int)handled->rule.len, handled->rule.data);
     }
-    domicile__v1__decision__free_unpacked(decision, NULL);
 }
 
 /* ---- the record ---- */
 
 static void clear_field_goes_out_as_it_is_stored(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
-    const char *key = NULL;
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    read_abroad(core, &caller, &access);
-    Domicile__V1__Record *record = record_of(&access, &sample.row, &s_all, fake_pseudonym, &key);
+    read_abroad(answer);
+    const Domicile__V1__Record *record = record_of(answer, &s_all, fake_pseudonym);
     assert_true(is_text(field_of(record, "title")->text, "v-title"));
     assert_true(is_text(field_of(record, "cover")->text, "v-cover"));
     assert_true(is_text(record->id, "room-1"));
@@ -184,274 +216,179 @@ static void clear_field_goes_out_as_it_is_stored(void **state)
     assert_int_equal(record->version, 9);
     assert_int_equal(record->create_time_ms, 11);
     assert_int_equal(record->update_time_ms, 12);
-    domicile__v1__record__free_unpacked(record, NULL);
-    sample_cleanup(&sample);
 }
 
 static void redacted_field_has_its_name_and_no_value(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
-    const char *key = NULL;
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    read_abroad(core, &caller, &access);
-    Domicile__V1__Record *record = record_of(&access, &sample.row, &s_all, fake_pseudonym, &key);
+    read_abroad(answer);
+    const Domicile__V1__Record *record = record_of(answer, &s_all, fake_pseudonym);
     const Domicile__V1__Field *ip = field_of(record, "ip");
     assert_non_null(ip);
     assert_int_equal(ip->value_case, DOMICILE__V1__FIELD__VALUE__NOT_SET);
     assert_false(holds(record, "v-ip")); /* P1 */
-    domicile__v1__record__free_unpacked(record, NULL);
-    sample_cleanup(&sample);
 }
 
 static void pseudonym_replaces_the_value_under_the_key_of_the_rule(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
-    const char *key = NULL;
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    read_abroad(core, &caller, &access);
-    Domicile__V1__Record *record = record_of(&access, &sample.row, &s_all, fake_pseudonym, &key);
+    read_abroad(answer);
+    const Domicile__V1__Record *record = record_of(answer, &s_all, fake_pseudonym);
     assert_true(is_text(field_of(record, "owner")->text, "pseudo"));
-    assert_string_equal(key, "eea_export");
+    assert_string_equal(answer->key, "eea_export");
     assert_false(holds(record, "v-owner"));
-    domicile__v1__record__free_unpacked(record, NULL);
-    sample_cleanup(&sample);
 }
 
 /* P2: whatever goes wrong, the value stays. */
 static void pseudonym_that_cannot_be_made_leaves_the_field_out(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    read_abroad(core, &caller, &access);
-    Domicile__V1__Record *record = record_of(&access, &sample.row, &s_all, no_pseudonym, NULL);
+    read_abroad(answer);
+    const Domicile__V1__Record *record = record_of(answer, &s_all, no_pseudonym);
     assert_null(field_of(record, "owner"));
     assert_false(holds(record, "v-owner"));
     assert_false(holds(record, "leak"));
-    domicile__v1__record__free_unpacked(record, NULL);
-    sample_cleanup(&sample);
 }
 
 static void pseudonym_of_a_damaged_field_leaves_it_out(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
-    const char *key = NULL;
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    sample.fields[2].value = DOM_SLICE_LIT("v-owner, not a message");
-    read_abroad(core, &caller, &access);
-    Domicile__V1__Record *record = record_of(&access, &sample.row, &s_all, fake_pseudonym, &key);
+    answer->sample.fields[2].value = DOM_SLICE_LIT("v-owner, not a message");
+    read_abroad(answer);
+    const Domicile__V1__Record *record = record_of(answer, &s_all, fake_pseudonym);
     assert_null(field_of(record, "owner"));
-    assert_null(key);
+    assert_null(answer->key);
     assert_false(holds(record, "v-owner"));
-    domicile__v1__record__free_unpacked(record, NULL);
-    sample_cleanup(&sample);
 }
 
 static void withheld_field_is_left_out(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
-    const char *key = NULL;
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    read_abroad(core, &caller, &access);
-    Domicile__V1__Record *record = record_of(&access, &sample.row, &s_all, fake_pseudonym, &key);
+    read_abroad(answer);
+    const Domicile__V1__Record *record = record_of(answer, &s_all, fake_pseudonym);
     assert_null(field_of(record, "note"));
     assert_false(holds(record, "v-note"));
-    domicile__v1__record__free_unpacked(record, NULL);
-    sample_cleanup(&sample);
 }
 
 /* P2: forbidden, expired, without a rule, unknown to the policy: no value leaves. */
 static void value_without_a_permit_never_leaves(void **state)
 {
     static const char *const values[] = {"v-place", "v-card", "v-tag", "v-brand_new"};
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
-    const char *key = NULL;
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    read_abroad(core, &caller, &access);
-    Domicile__V1__Record *record = record_of(&access, &sample.row, &s_all, fake_pseudonym, &key);
+    read_abroad(answer);
+    const Domicile__V1__Record *record = record_of(answer, &s_all, fake_pseudonym);
     for (size_t i = 0; i < DOM_ARRAY_LEN(values); i++) {
         assert_false(holds(record, values[i]));
     }
-    domicile__v1__record__free_unpacked(record, NULL);
-    sample_cleanup(&sample);
 }
 
 /* A class that the decision was not asked about is not given, whatever the row holds. */
 static void class_that_was_not_decided_is_not_given(void **state)
 {
-    struct core *core = *state;
-    struct dom_access access;
-    struct sample sample;
-    const char *key = NULL;
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    struct dom_caller caller = core_caller(core, "moderation", "us-1");
-    core_read(core, &access, &caller, core_classes(core, "public", NULL));
-    Domicile__V1__Record *record = record_of(&access, &sample.row, &s_all, fake_pseudonym, &key);
+    read_as(answer, "moderation", "us-1", core_classes(answer->core, "public", NULL));
+    const Domicile__V1__Record *record = record_of(answer, &s_all, fake_pseudonym);
     assert_non_null(field_of(record, "cover"));
     assert_false(holds(record, "v-title"));
     assert_null(field_of(record, "title"));
-    domicile__v1__record__free_unpacked(record, NULL);
-    sample_cleanup(&sample);
 }
 
 static void mask_leaves_other_fields_out(void **state)
 {
-    struct core *core = *state;
+    struct answer *answer = *state;
     struct dom_slice names[] = {DOM_SLICE_LIT("title"), DOM_SLICE_LIT("ip")};
     struct dom_mask mask = {.names = names, .num_names = 2};
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
-    const char *key = NULL;
 
-    sample_init(&sample);
-    read_abroad(core, &caller, &access);
-    Domicile__V1__Record *record = record_of(&access, &sample.row, &mask, fake_pseudonym, &key);
+    read_abroad(answer);
+    const Domicile__V1__Record *record = record_of(answer, &mask, fake_pseudonym);
     assert_int_equal(record->n_fields, 2);
-    Domicile__V1__Decision *decision = decision_of(&access, &sample.row, &mask);
+    const Domicile__V1__Decision *decision = decision_of(answer, &mask);
     assert_int_equal(decision->n_handled, 1);
     assert_non_null(handled_of(decision, "ip"));
-    domicile__v1__decision__free_unpacked(decision, NULL);
-    domicile__v1__record__free_unpacked(record, NULL);
-    sample_cleanup(&sample);
 }
 
 static void within_the_jurisdiction_everything_is_clear(void **state)
 {
-    struct core *core = *state;
-    struct dom_access access;
-    struct sample sample;
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    struct dom_caller caller = core_caller(core, "moderation", "eu-2");
-    core_read(core, &access, &caller, all_classes(core));
-    assert_int_equal(access.decision.effect, DOM_EFFECT_ALLOW);
-    Domicile__V1__Record *record = record_of(&access, &sample.row, &s_all, no_pseudonym, NULL);
+    read_as(answer, "moderation", "eu-2", core_all_classes(answer->core));
+    assert_int_equal(answer->access.decision.effect, DOM_EFFECT_ALLOW);
+    const Domicile__V1__Record *record = record_of(answer, &s_all, no_pseudonym);
     assert_int_equal(record->n_fields, DOM_ARRAY_LEN(s_names));
     assert_true(is_text(field_of(record, "card")->text, "v-card"));
-    Domicile__V1__Decision *decision = decision_of(&access, &sample.row, &s_all);
+    const Domicile__V1__Decision *decision = decision_of(answer, &s_all);
     assert_int_equal(decision->effect, DOMICILE__V1__EFFECT__EFFECT_ALLOW);
     assert_int_equal(decision->n_handled, 0);
     assert_int_equal(decision->n_rules, 0);
     assert_false(decision->cross_border);
-    domicile__v1__decision__free_unpacked(decision, NULL);
-    domicile__v1__record__free_unpacked(record, NULL);
-    sample_cleanup(&sample);
 }
 
 /* ---- why ---- */
 
 static void obligations_are_told_with_their_rule(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    read_abroad(core, &caller, &access);
-    assert_handled(&access, &sample, "owner", DOMICILE__V1__HANDLING__HANDLING_PSEUDONYMISED,
-                   "OBLIGATION", "eea-us-moderation");
-    assert_handled(&access, &sample, "ip", DOMICILE__V1__HANDLING__HANDLING_REDACTED, "OBLIGATION",
+    read_abroad(answer);
+    assert_handled(answer, "owner", DOMICILE__V1__HANDLING__HANDLING_PSEUDONYMISED, "OBLIGATION",
                    "eea-us-moderation");
-    assert_handled(&access, &sample, "note", DOMICILE__V1__HANDLING__HANDLING_WITHHELD,
-                   "OBLIGATION", "eea-us-moderation");
-    sample_cleanup(&sample);
+    assert_handled(answer, "ip", DOMICILE__V1__HANDLING__HANDLING_REDACTED, "OBLIGATION",
+                   "eea-us-moderation");
+    assert_handled(answer, "note", DOMICILE__V1__HANDLING__HANDLING_WITHHELD, "OBLIGATION",
+                   "eea-us-moderation");
 }
 
 static void forbid_is_told_though_a_permit_covers_the_class(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    read_abroad(core, &caller, &access);
-    assert_handled(&access, &sample, "place", DOMICILE__V1__HANDLING__HANDLING_REDACTED,
-                   "FORBIDDEN", "no-location"); /* P2: forbid beats permit */
-    sample_cleanup(&sample);
+    read_abroad(answer);
+    assert_handled(answer, "place", DOMICILE__V1__HANDLING__HANDLING_REDACTED, "FORBIDDEN",
+                   "no-location"); /* P2: forbid beats permit */
 }
 
 static void expired_basis_is_told(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    read_abroad(core, &caller, &access);
-    assert_handled(&access, &sample, "card", DOMICILE__V1__HANDLING__HANDLING_REDACTED,
-                   "BASIS_EXPIRED", "eea-us-payment");
-    sample_cleanup(&sample);
+    read_abroad(answer);
+    assert_handled(answer, "card", DOMICILE__V1__HANDLING__HANDLING_REDACTED, "BASIS_EXPIRED",
+                   "eea-us-payment");
 }
 
 static void missing_permit_is_told_without_a_rule(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    read_abroad(core, &caller, &access);
-    assert_handled(&access, &sample, "tag", DOMICILE__V1__HANDLING__HANDLING_REDACTED, "NO_PERMIT",
-                   "");
-    assert_handled(&access, &sample, "brand_new", DOMICILE__V1__HANDLING__HANDLING_REDACTED,
-                   "NO_PERMIT", "");
-    sample_cleanup(&sample);
+    read_abroad(answer);
+    assert_handled(answer, "tag", DOMICILE__V1__HANDLING__HANDLING_REDACTED, "NO_PERMIT", "");
+    assert_handled(answer, "brand_new", DOMICILE__V1__HANDLING__HANDLING_REDACTED, "NO_PERMIT", "");
 }
 
 static void clear_field_is_not_among_the_handled(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    read_abroad(core, &caller, &access);
-    Domicile__V1__Decision *decision = decision_of(&access, &sample.row, &s_all);
+    read_abroad(answer);
+    const Domicile__V1__Decision *decision = decision_of(answer, &s_all);
     assert_null(handled_of(decision, "title"));
     assert_null(handled_of(decision, "cover"));
     assert_int_equal(decision->n_handled, 7);
-    domicile__v1__decision__free_unpacked(decision, NULL);
-    sample_cleanup(&sample);
 }
 
 static void decision_names_policy_region_rules_and_bases(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
+    struct answer *answer = *state;
 
-    read_abroad(core, &caller, &access);
-    Domicile__V1__Decision *decision = decision_of(&access, NULL, NULL);
+    read_abroad(answer);
+    const Domicile__V1__Decision *decision = decision_of(answer, NULL);
     assert_int_equal(decision->effect, DOMICILE__V1__EFFECT__EFFECT_MODIFY);
     assert_true(is_text(decision->policy_name, "core-test"));
     assert_int_equal(decision->policy_version, 3);
@@ -468,164 +405,128 @@ static void decision_names_policy_region_rules_and_bases(void **state)
         assert_true(is_text(decision->bases[i], "scc") ||
                     is_text(decision->bases[i], "not_personal"));
     }
-    domicile__v1__decision__free_unpacked(decision, NULL);
 }
 
 /* The nearest date at which anything could come out otherwise: scc ends on 2027-06-30. */
 static void ask_again_names_the_next_change_of_a_basis(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
+    struct answer *answer = *state;
+    struct core *core = answer->core;
 
-    read_abroad(core, &caller, &access);
-    Domicile__V1__Decision *decision = decision_of(&access, NULL, NULL);
+    read_abroad(answer);
+    const Domicile__V1__Decision *decision = decision_of(answer, NULL);
     int64_t next = dom_policy_next_change_ms(core->snapshot->policy, NOW);
     assert_int_equal(decision->ask_again_in_ms, next - NOW);
     assert_true(next > NOW);
-    domicile__v1__decision__free_unpacked(decision, NULL);
 }
 
 /* P2 */
 static void denial_names_no_basis_and_no_field(void **state)
 {
-    struct core *core = *state;
-    struct dom_access access;
-    struct dom_caller caller = core_caller(core, "feed", "us-1");
+    struct answer *answer = *state;
 
-    core_read(core, &access, &caller, all_classes(core)); /* feed may not ask for moderation */
-    assert_int_equal(access.decision.effect, DOM_EFFECT_DENY);
-    Domicile__V1__Decision *decision = decision_of(&access, NULL, NULL);
+    /* feed may not ask for moderation */
+    read_as(answer, "feed", "us-1", core_all_classes(answer->core));
+    assert_int_equal(answer->access.decision.effect, DOM_EFFECT_DENY);
+    const Domicile__V1__Decision *decision = decision_of(answer, NULL);
     assert_int_equal(decision->effect, DOMICILE__V1__EFFECT__EFFECT_DENY);
     assert_int_equal(decision->n_bases, 0);
     assert_int_equal(decision->n_handled, 0);
-    domicile__v1__decision__free_unpacked(decision, NULL);
 }
 
 static void denied_access_gives_no_value_at_all(void **state)
 {
-    struct core *core = *state;
-    struct dom_access access;
-    struct sample sample;
-    const char *key = NULL;
-    struct dom_caller caller = core_caller(core, "feed", "us-1");
+    struct answer *answer = *state;
 
-    sample_init(&sample);
-    core_read(core, &access, &caller, all_classes(core));
-    Domicile__V1__Record *record = record_of(&access, &sample.row, &s_all, fake_pseudonym, &key);
+    read_as(answer, "feed", "us-1", core_all_classes(answer->core));
+    const Domicile__V1__Record *record = record_of(answer, &s_all, fake_pseudonym);
     assert_false(holds(record, "v-"));
-    domicile__v1__record__free_unpacked(record, NULL);
-    sample_cleanup(&sample);
 }
 
 static void no_region_is_told_as_none(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
+    struct answer *answer = *state;
 
-    read_abroad(core, &caller, &access);
-    access.served = DOM_STORE_NO_REGION;
-    Domicile__V1__Decision *decision = decision_of(&access, NULL, NULL);
+    read_abroad(answer);
+    answer->access.served = DOM_STORE_NO_REGION;
+    const Domicile__V1__Decision *decision = decision_of(answer, NULL);
     assert_int_equal(decision->served_region.len, 0);
-    domicile__v1__decision__free_unpacked(decision, NULL);
 }
 
 /* ---- classes that are not in the region that serves ---- */
 
 /* A replica that holds `cover` only, asked for everything; the identifier class is elsewhere. */
-static void serve_part(struct core *core, struct dom_caller *caller, struct dom_access *access,
-                       struct sample *sample)
+static void serve_part(struct answer *answer)
 {
-    *caller = core_caller(core, "moderation", "eu-2");
-    sample_init(sample);
-    sample->row.num_fields = 1;
-    sample->row.complete = false;
-    core_read(core, access, caller, core_classes(core, "public", NULL));
-    access->elsewhere = core_classes(core, "identifier", NULL);
+    answer->sample.row.num_fields = 1;
+    answer->sample.row.complete = false;
+    read_as(answer, "moderation", "eu-2", core_classes(answer->core, "public", NULL));
+    answer->access.elsewhere = core_classes(answer->core, "identifier", NULL);
 }
 
 /* Whether the record has the field is not known here, so it must be told either way. */
 static void class_elsewhere_is_told_for_every_declared_field(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
+    struct answer *answer = *state;
 
-    serve_part(core, &caller, &access, &sample);
-    Domicile__V1__Decision *decision = decision_of(&access, &sample.row, &s_all);
+    serve_part(answer);
+    const Domicile__V1__Decision *decision = decision_of(answer, &s_all);
     assert_int_equal(decision->n_handled, 1);
     const Domicile__V1__HandledField *handled = handled_of(decision, "owner");
     assert_non_null(handled);
     assert_int_equal(handled->handling, DOMICILE__V1__HANDLING__HANDLING_WITHHELD);
     assert_true(is_text(handled->data_class, "identifier"));
     assert_int_equal(decision->effect, DOMICILE__V1__EFFECT__EFFECT_MODIFY);
-    domicile__v1__decision__free_unpacked(decision, NULL);
-    sample_cleanup(&sample);
 }
 
 static void class_elsewhere_is_told_for_the_named_fields_only(void **state)
 {
-    struct core *core = *state;
+    struct answer *answer = *state;
     struct dom_slice names[] = {DOM_SLICE_LIT("cover")};
     struct dom_mask mask = {.names = names, .num_names = 1};
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
 
-    serve_part(core, &caller, &access, &sample);
-    Domicile__V1__Decision *decision = decision_of(&access, &sample.row, &mask);
+    serve_part(answer);
+    const Domicile__V1__Decision *decision = decision_of(answer, &mask);
     assert_int_equal(decision->n_handled, 0);
     assert_int_equal(decision->effect, DOMICILE__V1__EFFECT__EFFECT_ALLOW);
-    domicile__v1__decision__free_unpacked(decision, NULL);
-    sample_cleanup(&sample);
 }
 
 /* P1: bytes that lie where they may not (a tightened policy) do not go out. */
 static void value_of_a_class_that_should_be_elsewhere_does_not_go_out(void **state)
 {
-    struct core *core = *state;
-    struct dom_caller caller;
-    struct dom_access access;
-    struct sample sample;
-    const char *key = NULL;
+    struct answer *answer = *state;
 
-    serve_part(core, &caller, &access, &sample);
-    sample.row.num_fields = 3; /* with owner, though it should not be here */
-    access.decision.clear = ~UINT64_C(0);
-    Domicile__V1__Record *record = record_of(&access, &sample.row, &s_all, fake_pseudonym, &key);
+    serve_part(answer);
+    answer->sample.row.num_fields = 3; /* with owner, though it should not be here */
+    answer->access.decision.clear = ~UINT64_C(0);
+    const Domicile__V1__Record *record = record_of(answer, &s_all, fake_pseudonym);
     assert_null(field_of(record, "owner"));
     assert_false(holds(record, "v-owner"));
-    Domicile__V1__Decision *decision = decision_of(&access, &sample.row, &s_all);
+    const Domicile__V1__Decision *decision = decision_of(answer, &s_all);
     assert_int_equal(decision->n_handled, 1); /* once, not also as one that is elsewhere */
-    domicile__v1__decision__free_unpacked(decision, NULL);
-    domicile__v1__record__free_unpacked(record, NULL);
-    sample_cleanup(&sample);
 }
 
 /* ---- the rest ---- */
 
 static void row_classes_are_those_that_the_mask_wants(void **state)
 {
-    struct core *core = *state;
+    struct answer *answer = *state;
+    struct core *core = answer->core;
     struct dom_slice names[] = {DOM_SLICE_LIT("owner"), DOM_SLICE_LIT("title"),
                                 DOM_SLICE_LIT("absent")};
     struct dom_mask mask = {.names = names, .num_names = 3};
-    struct sample sample;
 
-    sample_init(&sample);
-    assert_true(dom_row_classes(core->snapshot, core_kind(core), &sample.row, &mask) ==
+    assert_true(dom_row_classes(core->snapshot, core_kind(core), &answer->sample.row, &mask) ==
                 core_classes(core, "identifier", "content", NULL));
-    assert_true(dom_row_classes(core->snapshot, core_kind(core), &sample.row, &s_all) ==
-                all_classes(core));
-    sample_cleanup(&sample);
+    assert_true(dom_row_classes(core->snapshot, core_kind(core), &answer->sample.row, &s_all) ==
+                core_all_classes(core));
 }
 
 /* P2 */
 static void field_that_the_kind_refuses_counts_as_the_strictest_class(void **state)
 {
-    struct core *core = *state;
+    const struct answer *answer = *state;
+    const struct core *core = answer->core;
     dom_policy_id strict = dom_policy_find_kind(core->snapshot->policy, DOM_SLICE_LIT("strict"));
 
     assert_int_equal(
@@ -654,32 +555,32 @@ static void receipt_has_origin_index_and_leaf(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(clear_field_goes_out_as_it_is_stored),
-        cmocka_unit_test(redacted_field_has_its_name_and_no_value),
-        cmocka_unit_test(pseudonym_replaces_the_value_under_the_key_of_the_rule),
-        cmocka_unit_test(pseudonym_that_cannot_be_made_leaves_the_field_out),
-        cmocka_unit_test(pseudonym_of_a_damaged_field_leaves_it_out),
-        cmocka_unit_test(withheld_field_is_left_out),
-        cmocka_unit_test(value_without_a_permit_never_leaves),
-        cmocka_unit_test(class_that_was_not_decided_is_not_given),
-        cmocka_unit_test(mask_leaves_other_fields_out),
-        cmocka_unit_test(within_the_jurisdiction_everything_is_clear),
-        cmocka_unit_test(obligations_are_told_with_their_rule),
-        cmocka_unit_test(forbid_is_told_though_a_permit_covers_the_class),
-        cmocka_unit_test(expired_basis_is_told),
-        cmocka_unit_test(missing_permit_is_told_without_a_rule),
-        cmocka_unit_test(clear_field_is_not_among_the_handled),
-        cmocka_unit_test(decision_names_policy_region_rules_and_bases),
-        cmocka_unit_test(ask_again_names_the_next_change_of_a_basis),
-        cmocka_unit_test(denial_names_no_basis_and_no_field),
-        cmocka_unit_test(denied_access_gives_no_value_at_all),
-        cmocka_unit_test(no_region_is_told_as_none),
-        cmocka_unit_test(class_elsewhere_is_told_for_every_declared_field),
-        cmocka_unit_test(class_elsewhere_is_told_for_the_named_fields_only),
-        cmocka_unit_test(value_of_a_class_that_should_be_elsewhere_does_not_go_out),
-        cmocka_unit_test(row_classes_are_those_that_the_mask_wants),
-        cmocka_unit_test(field_that_the_kind_refuses_counts_as_the_strictest_class),
-        cmocka_unit_test(receipt_has_origin_index_and_leaf),
+        T(clear_field_goes_out_as_it_is_stored),
+        T(redacted_field_has_its_name_and_no_value),
+        T(pseudonym_replaces_the_value_under_the_key_of_the_rule),
+        T(pseudonym_that_cannot_be_made_leaves_the_field_out),
+        T(pseudonym_of_a_damaged_field_leaves_it_out),
+        T(withheld_field_is_left_out),
+        T(value_without_a_permit_never_leaves),
+        T(class_that_was_not_decided_is_not_given),
+        T(mask_leaves_other_fields_out),
+        T(within_the_jurisdiction_everything_is_clear),
+        T(obligations_are_told_with_their_rule),
+        T(forbid_is_told_though_a_permit_covers_the_class),
+        T(expired_basis_is_told),
+        T(missing_permit_is_told_without_a_rule),
+        T(clear_field_is_not_among_the_handled),
+        T(decision_names_policy_region_rules_and_bases),
+        T(ask_again_names_the_next_change_of_a_basis),
+        T(denial_names_no_basis_and_no_field),
+        T(denied_access_gives_no_value_at_all),
+        T(no_region_is_told_as_none),
+        T(class_elsewhere_is_told_for_every_declared_field),
+        T(class_elsewhere_is_told_for_the_named_fields_only),
+        T(value_of_a_class_that_should_be_elsewhere_does_not_go_out),
+        T(row_classes_are_those_that_the_mask_wants),
+        T(field_that_the_kind_refuses_counts_as_the_strictest_class),
+        T(receipt_has_origin_index_and_leaf),
     };
 
     return cmocka_run_group_tests_name("answer", tests, core_setup, core_teardown);

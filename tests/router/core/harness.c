@@ -186,6 +186,11 @@ dom_policy_set core_classes(const struct core *core, const char *name, ...)
     return set;
 }
 
+dom_policy_set core_all_classes(const struct core *core)
+{
+    return (UINT64_C(1) << dom_policy_num_classes(core->snapshot->policy)) - 1;
+}
+
 dom_store_region core_region(const struct core *core, const char *name)
 {
     dom_store_region region = dom_store_find_region(core->store, dom_slice_str(name));

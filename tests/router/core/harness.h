@@ -44,6 +44,7 @@ struct dom_caller core_caller(struct core *core, const char *service, const char
 dom_policy_id core_class(const struct core *core, const char *name);
 /* The set of the classes named, up to a NULL. */
 dom_policy_set core_classes(const struct core *core, const char *name, ...);
+dom_policy_set core_all_classes(const struct core *core);
 dom_store_region core_region(const struct core *core, const char *name);
 dom_policy_id core_kind(const struct core *core);
 dom_policy_id core_country(const struct core *core, const char *iso2);
