@@ -2,32 +2,13 @@
 #include "store/region/census.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "store/region/db.h"
 #include "store/region/row.h"
 #include "tests/store/region/harness.h"
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-static int setup(void **state)
-{
-    struct harness *h = malloc(sizeof(*h));
-
-    harness_init(h);
-    *state = h;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct harness *h = *state;
-
-    harness_cleanup(h);
-    free(h);
-    return 0;
-}
+#define T(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
 struct count {
     size_t num_home;

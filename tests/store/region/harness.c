@@ -156,6 +156,31 @@ void harness_cleanup(struct harness *h)
     (void)pthread_cond_destroy(&h->wake);
 }
 
+int harness_setup(void **state)
+{
+    struct harness *h = malloc(sizeof(*h));
+
+    assert_non_null(h);
+    harness_init(h);
+    *state = h;
+    return 0;
+}
+
+int harness_teardown(void **state)
+{
+    harness_cleanup(*state);
+    free(*state);
+    return 0;
+}
+
+struct harness *harness_fresh(void **state, size_t num_regions)
+{
+    struct harness *h = *state;
+
+    harness_open(h, num_regions);
+    return h;
+}
+
 static void op_init(struct op_spec *spec, enum dom_store_op_type type, dom_store_region region)
 {
     memset(spec, 0, sizeof(*spec));
@@ -199,6 +224,12 @@ void op_entry(struct op_spec *spec, const char *entry)
 {
     spec->entries[spec->op.num_entries++] = dom_slice_str(entry);
     spec->op.no_border = false;
+}
+
+void op_request(struct op_spec *spec, const char *id)
+{
+    spec->op.request_id = dom_slice_str(id);
+    spec->op.service = DOM_SLICE_LIT("svc");
 }
 
 void op_append(struct op_spec *spec, dom_store_region region, const char *entry)
@@ -359,6 +390,26 @@ void harness_refuses(struct harness *h, const char *name, enum dom_code want, co
     }
     dom_store_destroy(h->store);
     h->store = NULL;
+}
+
+void harness_change(const struct harness *h, enum dom_db_family family, harness_change_fn *change)
+{
+    struct dom_db_env *env = NULL;
+    struct dom_db *db = NULL;
+    struct dom_db_options options = {0};
+
+    assert_int_equal(dom_db_env_new(&env, &options, NULL), DOM_OK);
+    assert_int_equal(dom_db_open(&db, env, harness_path(h, "r0/db"), NULL), DOM_OK);
+    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
+    rocksdb_iterator_t *iter = dom_db_iter(db, family);
+    rocksdb_iter_seek_to_first(iter);
+    assert_true(rocksdb_iter_valid(iter));
+    change(db, family, iter, batch);
+    rocksdb_iter_destroy(iter);
+    assert_int_equal(dom_db_write(db, batch, true, NULL), DOM_OK);
+    rocksdb_writebatch_destroy(batch);
+    dom_db_close(db);
+    dom_db_env_destroy(env);
 }
 
 void harness_append(struct harness *h, size_t count)

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "store/region/db.h"
 #include "store/store.h"
 
 #define HARNESS_REGIONS_MAX 8
@@ -42,6 +43,12 @@ void harness_close(struct harness *h);
 /* Closes and removes the folder. */
 void harness_cleanup(struct harness *h);
 
+/* For cmocka: the state is a harness that is not open yet. */
+int harness_setup(void **state);
+int harness_teardown(void **state);
+/* The state, with the store open for the first time. */
+struct harness *harness_fresh(void **state, size_t num_regions);
+
 /* "name=value" pairs, ended by NULL. */
 struct op_spec {
     struct dom_store_op op;
@@ -53,6 +60,8 @@ void op_put(struct op_spec *spec, dom_store_region region, const char *id, ...);
 void op_delete(struct op_spec *spec, dom_store_region region, const char *id);
 void op_append(struct op_spec *spec, dom_store_region region, const char *entry);
 void op_entry(struct op_spec *spec, const char *entry);
+/* Makes it a request with this id, of service svc. */
+void op_request(struct op_spec *spec, const char *id);
 /* Submits and waits; returns the operation's code. */
 enum dom_code harness_run(struct harness *h, struct op_spec *spec);
 /* Submits all, then waits for all. */
@@ -76,6 +85,11 @@ void harness_shell(const struct harness *h, const char *command);
 /* With the store closed: opening region `name` must fail with this code, and the message must hold
  * `part`. */
 void harness_refuses(struct harness *h, const char *name, enum dom_code want, const char *part);
+/* With the store closed: gives r0's database, with an iterator at the family's first value, to
+ * `change`, and writes the batch that it fills. */
+typedef void harness_change_fn(struct dom_db *db, enum dom_db_family family,
+                               rocksdb_iterator_t *iter, rocksdb_writebatch_t *batch);
+void harness_change(const struct harness *h, enum dom_db_family family, harness_change_fn *change);
 /* Appends entries "entry", or such a text, to region 0's log; many share a commit. */
 void harness_append(struct harness *h, size_t count);
 void harness_append_text(struct harness *h, const char *text, size_t count);

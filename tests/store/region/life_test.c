@@ -12,27 +12,8 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "store/region/db.h"
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-static int setup(void **state)
-{
-    struct harness *h = malloc(sizeof(*h));
-
-    harness_init(h);
-    *state = h;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct harness *h = *state;
-
-    harness_cleanup(h);
-    free(h);
-    return 0;
-}
+#define T(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
 /* ---- opening ------------------------------------------------------------------------------ */
 
@@ -120,29 +101,30 @@ static void lost_keys_are_not_made_anew(void **state)
 
 static void damaged_key_files_are_refused(void **state)
 {
+    static const struct {
+        const char *command;
+        enum dom_code code;
+        const char *part; /* of the message */
+    } cases[] = {
+        {"sed 's/^blind 1 ..../blind 1 !!!!/' good > keys/r0.key", DOM_PARSE, "r0.key:3:"},
+        {"sed '/^sign/d' good > keys/r0.key", DOM_PARSE, "missing"},
+        {"(cat good; echo 'other 1 AAAA') > keys/r0.key", DOM_PARSE, "r0.key:8:"},
+        {"(cat good; sed -n 4p good) > keys/r0.key", DOM_PARSE, "twice"},
+        {"head -c 150 good > keys/r0.key", DOM_PARSE, "no end"},
+        {"sed 's/^data 1/data 01/' good > keys/r0.key", DOM_PARSE, "epoch"},
+        {"sed 's/^domicile-keys 1/domicile-keys 2/' good > keys/r0.key", DOM_FORMAT, "format 2"},
+        {"sed 's/^region r0/region r1/' good > keys/r0.key", DOM_FORMAT, "keys of region r1"},
+        {": > keys/r0.key", DOM_PARSE, "empty"},
+    };
     struct harness *h = *state;
 
     harness_open(h, 1);
     harness_close(h);
     harness_shell(h, "cp keys/r0.key good");
-    harness_shell(h, "sed 's/^blind 1 ..../blind 1 !!!!/' good > keys/r0.key");
-    harness_refuses(h, "r0", DOM_PARSE, "r0.key:3:");
-    harness_shell(h, "sed '/^sign/d' good > keys/r0.key");
-    harness_refuses(h, "r0", DOM_PARSE, "missing");
-    harness_shell(h, "(cat good; echo 'other 1 AAAA') > keys/r0.key");
-    harness_refuses(h, "r0", DOM_PARSE, "r0.key:8:");
-    harness_shell(h, "(cat good; sed -n 4p good) > keys/r0.key");
-    harness_refuses(h, "r0", DOM_PARSE, "twice");
-    harness_shell(h, "head -c 150 good > keys/r0.key");
-    harness_refuses(h, "r0", DOM_PARSE, "no end");
-    harness_shell(h, "sed 's/^data 1/data 01/' good > keys/r0.key");
-    harness_refuses(h, "r0", DOM_PARSE, "epoch");
-    harness_shell(h, "sed 's/^domicile-keys 1/domicile-keys 2/' good > keys/r0.key");
-    harness_refuses(h, "r0", DOM_FORMAT, "format 2");
-    harness_shell(h, "sed 's/^region r0/region r1/' good > keys/r0.key");
-    harness_refuses(h, "r0", DOM_FORMAT, "keys of region r1");
-    harness_shell(h, ": > keys/r0.key");
-    harness_refuses(h, "r0", DOM_PARSE, "empty");
+    for (size_t i = 0; i < DOM_ARRAY_LEN(cases); i++) {
+        harness_shell(h, cases[i].command);
+        harness_refuses(h, "r0", cases[i].code, cases[i].part);
+    }
 }
 
 static void other_regions_folder_is_refused(void **state)
@@ -220,30 +202,9 @@ static void disk_tells_neither_ids_nor_values(void **state)
     assert_int_equal(harness_grep(h, "", "MailAddress"), 0);
 }
 
-/* With the key of the row, values of another row or place do not authenticate. */
-static void each_row(struct harness *h, void (*change)(struct dom_db *db, rocksdb_iterator_t *iter,
-                                                       rocksdb_writebatch_t *batch))
-{
-    struct dom_db_env *env = NULL;
-    struct dom_db *db = NULL;
-    struct dom_db_options options = {0};
-
-    assert_int_equal(dom_db_env_new(&env, &options, NULL), DOM_OK);
-    assert_int_equal(dom_db_open(&db, env, harness_path(h, "r0/db"), NULL), DOM_OK);
-    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
-    rocksdb_iterator_t *iter = dom_db_iter(db, DOM_DB_ROWS);
-    rocksdb_iter_seek_to_first(iter);
-    assert_true(rocksdb_iter_valid(iter));
-    change(db, iter, batch);
-    rocksdb_iter_destroy(iter);
-    assert_int_equal(dom_db_write(db, batch, true, NULL), DOM_OK);
-    rocksdb_writebatch_destroy(batch);
-    dom_db_close(db);
-    dom_db_env_destroy(env);
-}
-
 /* In the n-th row the n-th byte has one bit turned, counted round its length. */
-static void flip(struct dom_db *db, rocksdb_iterator_t *iter, rocksdb_writebatch_t *batch)
+static void flip(struct dom_db *db, enum dom_db_family family, rocksdb_iterator_t *iter,
+                 rocksdb_writebatch_t *batch)
 {
     for (size_t at = 0; rocksdb_iter_valid(iter); at++) {
         struct dom_slice value = dom_db_iter_value(iter);
@@ -251,25 +212,26 @@ static void flip(struct dom_db *db, rocksdb_iterator_t *iter, rocksdb_writebatch
         assert_true(value.len < sizeof(bytes));
         memcpy(bytes, value.data, value.len);
         bytes[at % value.len] ^= (uint8_t)(1U << (at % 8));
-        dom_db_batch_put(db, batch, DOM_DB_ROWS, dom_db_iter_key(iter),
-                         dom_slice_of(bytes, value.len));
+        dom_db_batch_put(db, batch, family, dom_db_iter_key(iter), dom_slice_of(bytes, value.len));
         rocksdb_iter_next(iter);
     }
 }
 
 /* The n-th row is cut to n bytes. */
-static void cut(struct dom_db *db, rocksdb_iterator_t *iter, rocksdb_writebatch_t *batch)
+static void cut(struct dom_db *db, enum dom_db_family family, rocksdb_iterator_t *iter,
+                rocksdb_writebatch_t *batch)
 {
     for (size_t at = 0; rocksdb_iter_valid(iter); at++) {
         struct dom_slice value = dom_db_iter_value(iter);
         assert_true(at < value.len);
-        dom_db_batch_put(db, batch, DOM_DB_ROWS, dom_db_iter_key(iter),
-                         dom_slice_of(value.data, at));
+        dom_db_batch_put(db, batch, family, dom_db_iter_key(iter), dom_slice_of(value.data, at));
         rocksdb_iter_next(iter);
     }
 }
 
-static void swap(struct dom_db *db, rocksdb_iterator_t *iter, rocksdb_writebatch_t *batch)
+/* The first row gets the place of the second: under another key it does not authenticate. */
+static void swap(struct dom_db *db, enum dom_db_family family, rocksdb_iterator_t *iter,
+                 rocksdb_writebatch_t *batch)
 {
     struct dom_slice value = dom_db_iter_value(iter);
     char *copy = malloc(value.len);
@@ -278,7 +240,7 @@ static void swap(struct dom_db *db, rocksdb_iterator_t *iter, rocksdb_writebatch
     memcpy(copy, value.data, len);
     rocksdb_iter_next(iter);
     assert_true(rocksdb_iter_valid(iter));
-    dom_db_batch_put(db, batch, DOM_DB_ROWS, dom_db_iter_key(iter), dom_slice_of(copy, len));
+    dom_db_batch_put(db, batch, family, dom_db_iter_key(iter), dom_slice_of(copy, len));
     free(copy);
 }
 
@@ -315,7 +277,7 @@ static void any_flipped_bit_is_found(void **state)
     harness_open(h, 1);
     put_many(h, 300);
     harness_close(h);
-    each_row(h, flip);
+    harness_change(h, DOM_DB_ROWS, flip);
     harness_open(h, 1);
     none_opens(h, 300);
 }
@@ -327,7 +289,7 @@ static void any_cut_row_is_found(void **state)
     harness_open(h, 1);
     put_many(h, 90);
     harness_close(h);
-    each_row(h, cut);
+    harness_change(h, DOM_DB_ROWS, cut);
     harness_open(h, 1);
     none_opens(h, 90);
 }
@@ -341,7 +303,7 @@ static void rows_cannot_change_places(void **state)
     harness_put(h, 0, "x", "of x");
     harness_put(h, 0, "y", "of y");
     harness_close(h);
-    each_row(h, swap);
+    harness_change(h, DOM_DB_ROWS, swap);
     harness_open(h, 1);
     enum dom_code x = harness_get(h, 0, "x", &row);
     enum dom_code y = harness_get(h, 0, "y", &row);
@@ -646,8 +608,9 @@ static void an_epoch_is_rotated_and_destroyed_and_the_log_says_so(void **state)
     harness_shell(h, "cp keys/r0.key both");
     harness_shell(h, "sed '/^subject 1 /d' both > keys/r0.key");
     harness_refuses(h, "r0", DOM_FORMAT, "epoch 1 of the subject key");
-    harness_shell(h, "sed 's/^subject 1 .*/subject-destroyed 1 "
-                     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=/' both > keys/r0.key");
+    harness_shell(h,
+                  "sed 's/^subject 1 .*/subject-destroyed 1 "
+                  "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=/' both > keys/r0.key");
     harness_open(h, 1);
     last_entry_says(h, "\"action\":\"destroyed\",\"epoch\":1,\"key\":\"subject\"");
     harness_close(h);
@@ -656,8 +619,9 @@ static void an_epoch_is_rotated_and_destroyed_and_the_log_says_so(void **state)
     last_entry_says(h, "\"action\":\"destroyed\"");
     harness_settle(h);
     harness_close(h);
-    harness_shell(h, "(cat both; grep destroyed keys/r0.key) > x && mv x keys/r0.key && "
-                     "chmod 600 keys/r0.key");
+    harness_shell(h,
+                  "(cat both; grep destroyed keys/r0.key) > x && mv x keys/r0.key && "
+                  "chmod 600 keys/r0.key");
     harness_refuses(h, "r0", DOM_PARSE, "is there and destroyed");
 }
 
@@ -668,8 +632,7 @@ static void a_request_is_found_after_a_rotation(void **state)
 
     harness_open(h, 1);
     op_put(&spec, 0, "a", "ptitle=x", NULL);
-    spec.op.service = DOM_SLICE_LIT("s");
-    spec.op.request_id = DOM_SLICE_LIT("req-1");
+    op_request(&spec, "req-1");
     assert_int_equal(harness_run(h, &spec), DOM_OK);
     assert_false(spec.op.replayed);
     uint64_t version = spec.op.version;
@@ -677,14 +640,12 @@ static void a_request_is_found_after_a_rotation(void **state)
     harness_shell(h, s_new_key);
     harness_open(h, 1);
     op_put(&spec, 0, "a", "ptitle=x", NULL);
-    spec.op.service = DOM_SLICE_LIT("s");
-    spec.op.request_id = DOM_SLICE_LIT("req-1");
+    op_request(&spec, "req-1");
     assert_int_equal(harness_run(h, &spec), DOM_OK);
     assert_true(spec.op.replayed);
     assert_int_equal(spec.op.version, version);
     op_put(&spec, 0, "a", "ptitle=another", NULL);
-    spec.op.service = DOM_SLICE_LIT("s");
-    spec.op.request_id = DOM_SLICE_LIT("req-1");
+    op_request(&spec, "req-1");
     assert_int_equal(harness_run(h, &spec), DOM_INVALID);
 }
 

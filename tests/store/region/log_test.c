@@ -12,26 +12,16 @@
 #include "store/audit/index.h"
 #include "store/audit/tiledir.h"
 #include "store/audit/witness.h"
-#include "store/region/db.h"
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
-static int setup(void **state)
+/* One life of a store: so many entries, all published. */
+static void live(struct harness *h, size_t num_regions, size_t num_entries)
 {
-    struct harness *h = malloc(sizeof(*h));
-
-    harness_init(h);
-    *state = h;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct harness *h = *state;
-
-    harness_cleanup(h);
-    free(h);
-    return 0;
+    harness_open(h, num_regions);
+    harness_append(h, num_entries);
+    harness_settle(h);
+    harness_close(h);
 }
 
 static struct dom_tree_head newest(struct harness *h, struct dom_note_key *key)
@@ -181,15 +171,9 @@ static void log_that_was_set_back_is_refused(void **state)
 {
     struct harness *h = *state;
 
-    harness_open(h, 1);
-    harness_append(h, 5);
-    harness_settle(h);
-    harness_close(h);
+    live(h, 1, 5);
     harness_shell(h, "cp -a r0 older");
-    harness_open(h, 1);
-    harness_append(h, 5);
-    harness_settle(h);
-    harness_close(h);
+    live(h, 1, 5);
     harness_shell(h, "mv r0 newer && cp -a older r0");
     harness_refuses(h, "r0", DOM_TAMPERED, "cut or set back");
     harness_shell(h, "rm -rf r0 && cp -a newer r0 && mv keys/r0.checkpoint kept");
@@ -201,43 +185,30 @@ static void log_that_was_set_back_is_refused(void **state)
     harness_append(h, 1);
 }
 
-static void change_log(struct harness *h, enum dom_db_family family)
+/* Turns the last bit of the first value. */
+static void flip_last(struct dom_db *db, enum dom_db_family family, rocksdb_iterator_t *iter,
+                      rocksdb_writebatch_t *batch)
 {
-    struct dom_db_env *env = NULL;
-    struct dom_db *db = NULL;
-    struct dom_db_options options = {0};
-
-    assert_int_equal(dom_db_env_new(&env, &options, NULL), DOM_OK);
-    assert_int_equal(dom_db_open(&db, env, harness_path(h, "r0/db"), NULL), DOM_OK);
-    rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
-    rocksdb_iterator_t *iter = dom_db_iter(db, family);
-    rocksdb_iter_seek_to_first(iter);
     struct dom_slice value = dom_db_iter_value(iter);
     uint8_t *bytes = malloc(value.len);
+
+    assert_non_null(bytes);
     memcpy(bytes, value.data, value.len);
     bytes[value.len - 1] ^= 1;
     dom_db_batch_put(db, batch, family, dom_db_iter_key(iter), dom_slice_of(bytes, value.len));
     free(bytes);
-    rocksdb_iter_destroy(iter);
-    assert_int_equal(dom_db_write(db, batch, true, NULL), DOM_OK);
-    rocksdb_writebatch_destroy(batch);
-    dom_db_close(db);
-    dom_db_env_destroy(env);
 }
 
 static void changed_log_is_refused(void **state)
 {
     struct harness *h = *state;
 
-    harness_open(h, 1);
-    harness_append(h, 5);
-    harness_settle(h);
-    harness_close(h);
+    live(h, 1, 5);
     harness_shell(h, "cp -a r0 good");
-    change_log(h, DOM_DB_AUDIT);
+    harness_change(h, DOM_DB_AUDIT, flip_last);
     harness_refuses(h, "r0", DOM_TAMPERED, "not the one that was signed");
     harness_shell(h, "rm -rf r0 && cp -a good r0");
-    change_log(h, DOM_DB_TILES);
+    harness_change(h, DOM_DB_TILES, flip_last);
     harness_refuses(h, "r0", DOM_TAMPERED, "another root");
     harness_shell(h, "rm -rf r0 && mv good r0");
     harness_open(h, 1);
@@ -247,10 +218,7 @@ static void lost_files_are_published_again(void **state)
 {
     struct harness *h = *state;
 
-    harness_open(h, 1);
-    harness_append(h, 300);
-    harness_settle(h);
-    harness_close(h);
+    live(h, 1, 300);
     harness_shell(h, "rm -rf r0/audit");
     harness_open(h, 1);
     harness_settle(h);
@@ -382,10 +350,7 @@ static void a_log_behind_its_witness_is_refused(void **state)
     struct dom_store_stats stats = {0};
 
     h->options.witness_regions = 1;
-    harness_open(h, 2);
-    harness_append(h, 5);
-    harness_settle(h);
-    harness_close(h);
+    live(h, 2, 5);
     harness_shell(h, "cp -r r0 early && cp keys/r0.checkpoint early.checkpoint");
     harness_open(h, 2);
     harness_append(h, 20);

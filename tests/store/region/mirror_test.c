@@ -22,15 +22,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    struct harness *h = *state;
-
-    harness_cleanup(h);
-    free(h);
-    return 0;
-}
-
 /* An entry of r0's log whose bytes went to a region, with a replica in another. */
 static void send_to(struct harness *h, const char *to, const char *replica, size_t count)
 {
@@ -208,7 +199,7 @@ static void what_is_no_mirror_is_refused(void **state)
     }
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, harness_teardown)
 
 int main(void)
 {

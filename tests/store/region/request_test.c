@@ -5,56 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-static struct harness *fresh(void **state, size_t num_regions)
-{
-    struct harness *h = *state;
-
-    harness_open(h, num_regions);
-    return h;
-}
-
-static int setup(void **state)
-{
-    struct harness *h = malloc(sizeof(*h));
-
-    harness_init(h);
-    *state = h;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct harness *h = *state;
-
-    harness_cleanup(h);
-    free(h);
-    return 0;
-}
+#define T(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
 /* ---- request ids ---------------------------------------------------------------------------- */
 
-static void with_request(struct op_spec *spec, const char *id)
-{
-    spec->op.request_id = dom_slice_str(id);
-    spec->op.service = DOM_SLICE_LIT("svc");
-}
-
 static void request_id_replays_its_first_answer(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec first;
     struct op_spec again;
 
     op_put(&first, 0, "x", "p=1", NULL);
     op_entry(&first, "entry");
-    with_request(&first, "r1");
+    op_request(&first, "r1");
     assert_int_equal(harness_run(h, &first), DOM_OK);
     harness_put(h, 0, "x", "other");
     op_put(&again, 0, "x", "p=1", NULL);
     op_entry(&again, "entry of the second attempt");
-    with_request(&again, "r1");
+    op_request(&again, "r1");
     assert_int_equal(harness_run(h, &again), DOM_OK);
     assert_true(again.op.replayed);
     assert_int_equal(again.op.version, 1);
@@ -66,24 +34,24 @@ static void request_id_replays_its_first_answer(void **state)
 
 static void request_id_of_other_content_is_refused(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
 
     op_put(&spec, 0, "x", "p=1", NULL);
-    with_request(&spec, "r1");
+    op_request(&spec, "r1");
     assert_int_equal(harness_run(h, &spec), DOM_OK);
     op_put(&spec, 0, "x", "p=2", NULL);
-    with_request(&spec, "r1");
+    op_request(&spec, "r1");
     assert_int_equal(harness_run(h, &spec), DOM_INVALID);
     op_put(&spec, 0, "y", "p=1", NULL);
-    with_request(&spec, "r1");
+    op_request(&spec, "r1");
     assert_int_equal(harness_run(h, &spec), DOM_INVALID);
     op_delete(&spec, 0, "x");
-    with_request(&spec, "r1");
+    op_request(&spec, "r1");
     assert_int_equal(harness_run(h, &spec), DOM_INVALID);
     /* another service's r1 is another request */
     op_put(&spec, 0, "x", "p=2", NULL);
-    with_request(&spec, "r1");
+    op_request(&spec, "r1");
     spec.op.service = DOM_SLICE_LIT("other");
     assert_int_equal(harness_run(h, &spec), DOM_OK);
     assert_false(spec.op.replayed);
@@ -91,12 +59,12 @@ static void request_id_of_other_content_is_refused(void **state)
 
 static void request_id_in_one_group(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec specs[50];
 
     for (size_t i = 0; i < DOM_ARRAY_LEN(specs); i++) {
         op_put(&specs[i], 0, "x", "p=1", NULL);
-        with_request(&specs[i], "r1");
+        op_request(&specs[i], "r1");
     }
     harness_run_all(h, specs, DOM_ARRAY_LEN(specs));
     for (size_t i = 0; i < DOM_ARRAY_LEN(specs); i++) {
@@ -108,11 +76,11 @@ static void request_id_in_one_group(void **state)
 
 static void failed_request_may_be_tried_again(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
 
     op_delete(&spec, 0, "x");
-    with_request(&spec, "r1");
+    op_request(&spec, "r1");
     assert_int_equal(harness_run(h, &spec), DOM_NOT_FOUND);
     harness_put(h, 0, "x", "1");
     assert_int_equal(harness_run(h, &spec), DOM_OK);
@@ -121,13 +89,13 @@ static void failed_request_may_be_tried_again(void **state)
 
 static void request_id_is_forgotten_after_its_time(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
     int64_t start = 1700000000000;
 
     h->wall_ms = start;
     op_put(&spec, 0, "x", "p=1", NULL);
-    with_request(&spec, "r1");
+    op_request(&spec, "r1");
     assert_int_equal(harness_run(h, &spec), DOM_OK);
     h->wall_ms = start + (int64_t)DOM_REQUEST_ID_TTL_SECONDS * 1000;
     assert_int_equal(harness_run(h, &spec), DOM_OK);
@@ -140,17 +108,17 @@ static void request_id_is_forgotten_after_its_time(void **state)
 
 static void long_request_id_is_refused(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
     char id[DOM_REQUEST_ID_BYTES_MAX + 2];
 
     memset(id, 'r', sizeof(id));
     id[sizeof(id) - 1] = '\0';
     op_put(&spec, 0, "x", "p=1", NULL);
-    with_request(&spec, id);
+    op_request(&spec, id);
     assert_int_equal(harness_run(h, &spec), DOM_INVALID);
     id[DOM_REQUEST_ID_BYTES_MAX] = '\0';
-    with_request(&spec, id);
+    op_request(&spec, id);
     assert_int_equal(harness_run(h, &spec), DOM_OK);
 }
 
@@ -158,7 +126,7 @@ static void long_request_id_is_refused(void **state)
 
 static void hashes_are_keyed_by_region(void **state)
 {
-    struct harness *h = fresh(state, 2);
+    struct harness *h = harness_fresh(state, 2);
     char a[64];
     char b[64];
     char again[64];
@@ -175,7 +143,7 @@ static void hashes_are_keyed_by_region(void **state)
 
 static void pseudonyms_last_and_differ_by_key(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     char a[32];
     char b[32];
     struct dom_slice value = DOM_SLICE_LIT("ann");
@@ -204,7 +172,7 @@ static bool count_row(void *context, const struct dom_store_row *row)
 
 static void scan_gives_every_home_row_once(void **state)
 {
-    struct harness *h = fresh(state, 2);
+    struct harness *h = harness_fresh(state, 2);
     struct op_spec specs[100];
     char ids[100][8];
     uint8_t last[64];
@@ -283,7 +251,7 @@ static void *race(void *arg)
 
 static void racing_creates_make_one_home(void **state)
 {
-    struct harness *h = fresh(state, 3);
+    struct harness *h = harness_fresh(state, 3);
     struct racer racers[3];
     size_t homes = 0;
 
@@ -310,7 +278,7 @@ static void racing_creates_make_one_home(void **state)
 
 static void queue_is_bounded(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     size_t count = DOM_COMMIT_QUEUE_MAX * 3U;
     struct op_spec *specs = calloc(count, sizeof(*specs));
     bool *done = calloc(count, sizeof(*done));

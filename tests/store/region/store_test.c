@@ -5,37 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-static struct harness *fresh(void **state, size_t num_regions)
-{
-    struct harness *h = *state;
-
-    harness_open(h, num_regions);
-    return h;
-}
-
-static int setup(void **state)
-{
-    struct harness *h = malloc(sizeof(*h));
-
-    harness_init(h);
-    *state = h;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct harness *h = *state;
-
-    harness_cleanup(h);
-    free(h);
-    return 0;
-}
+#define T(name) cmocka_unit_test_setup_teardown(name, harness_setup, harness_teardown)
 
 static void row_comes_back_as_written(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
     struct dom_store_row row;
 
@@ -61,7 +35,7 @@ static void row_comes_back_as_written(void **state)
 
 static void nothing_is_not_found(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct dom_store_row row;
 
     assert_int_equal(harness_get(h, 0, "nobody", &row), DOM_NOT_FOUND);
@@ -71,7 +45,7 @@ static void nothing_is_not_found(void **state)
 
 static void another_kind_is_another_record(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct dom_store_row row;
 
     harness_put(h, 0, "x", "1");
@@ -84,7 +58,7 @@ static void another_kind_is_another_record(void **state)
 
 static void create_refuses_existing(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
 
     harness_put(h, 0, "x", "first");
@@ -98,7 +72,7 @@ static void create_refuses_existing(void **state)
 
 static void version_must_match(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
 
     harness_put(h, 0, "x", "1");
@@ -121,7 +95,7 @@ static void version_must_match(void **state)
 
 static void delete_refuses_what_is_not_there(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
 
     op_delete(&spec, 0, "nobody");
@@ -136,7 +110,7 @@ static void delete_refuses_what_is_not_there(void **state)
 
 static void versions_grow_over_delete_and_create(void **state)
 {
-    struct harness *h = fresh(state, 2);
+    struct harness *h = harness_fresh(state, 2);
     struct op_spec spec;
 
     harness_put(h, 0, "x", "1");
@@ -154,7 +128,7 @@ static void versions_grow_over_delete_and_create(void **state)
 
 static void one_id_has_one_home(void **state)
 {
-    struct harness *h = fresh(state, 3);
+    struct harness *h = harness_fresh(state, 3);
     struct op_spec spec;
     dom_store_region home = 9;
 
@@ -178,7 +152,7 @@ static void one_id_has_one_home(void **state)
 
 static void operations_of_one_group_see_each_other(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec specs[200];
 
     /* Submitted at once, they share a few groups: every other one must fail. */
@@ -227,7 +201,7 @@ static enum dom_code put_sized(struct harness *h, size_t kind, size_t id, size_t
 
 static void sizes_are_bounded(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
 
     assert_int_equal(put_sized(h, 128, DOM_ID_BYTES_MAX, 64, 10), DOM_OK);
     assert_int_equal(put_sized(h, 4, 1, 4, DOM_RECORD_BYTES_MAX - 4), DOM_OK);
@@ -243,7 +217,7 @@ static void sizes_are_bounded(void **state)
 
 static void number_of_fields_is_bounded(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
     struct dom_store_field fields[DOM_FIELDS_MAX + 1];
     struct dom_store_row row;
@@ -270,7 +244,7 @@ static void number_of_fields_is_bounded(void **state)
 
 static void home_is_a_country(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
 
     op_put(&spec, 0, "x", "p=1", NULL);
@@ -282,7 +256,7 @@ static void home_is_a_country(void **state)
 
 static void unknown_targets_are_refused(void **state)
 {
-    struct harness *h = fresh(state, 2);
+    struct harness *h = harness_fresh(state, 2);
     struct op_spec spec;
 
     op_put(&spec, 0, "x", "p=1", NULL);
@@ -295,7 +269,7 @@ static void unknown_targets_are_refused(void **state)
 
 static void arena_limit_is_reported(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct dom_arena small;
     struct dom_store_row row;
 
@@ -311,7 +285,7 @@ static void arena_limit_is_reported(void **state)
 
 static void late_and_cancelled_operations_do_nothing(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
     bool cancelled = true;
 
@@ -339,7 +313,7 @@ static bool collect(void *context, uint64_t index, struct dom_slice entry)
 
 static void entries_come_with_their_write(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
     struct dom_buffer text = {0};
 
@@ -366,7 +340,7 @@ static void entries_come_with_their_write(void **state)
 
 static void claim_of_no_border_must_be_true(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
 
     op_put(&spec, 0, "x", "p=1", NULL);
@@ -380,7 +354,7 @@ static void claim_of_no_border_must_be_true(void **state)
 
 static void entry_size_is_bounded(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
     char *bytes = malloc(DOM_ENTRY_BYTES_MAX + 1);
 
@@ -396,7 +370,7 @@ static void entry_size_is_bounded(void **state)
 
 static void limit_keys_are_counted_once(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
     struct dom_slice keys[] = {DOM_SLICE_LIT("rule/a"), DOM_SLICE_LIT("rule/b")};
     uint64_t count = 0;
@@ -421,7 +395,7 @@ static void limit_keys_are_counted_once(void **state)
 
 static void refused_write_counts_no_limit(void **state)
 {
-    struct harness *h = fresh(state, 1);
+    struct harness *h = harness_fresh(state, 1);
     struct op_spec spec;
     struct dom_slice key = DOM_SLICE_LIT("k");
     uint64_t count = 9;
