@@ -11,26 +11,7 @@
 #define REFLECT "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 #define REFLECT_OLD "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
-static struct harness s_harness;
-static struct dom_rpc_client *s_client;
-static struct dom_rpc_result s_result;
-
-static int set_up(void **state)
-{
-    (void)state;
-    harness_start(&s_harness, &(struct harness_options){.drain_grace_ms = T});
-    s_client = harness_client(&s_harness);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    dom_rpc_client_destroy(s_client);
-    dom_rpc_result_cleanup(&s_result);
-    harness_stop(&s_harness);
-    return 0;
-}
+static struct harness_pair s_pair = {.drain_grace_ms = T};
 
 /* ---- health ----------------------------------------------------------------------------- */
 
@@ -48,25 +29,25 @@ static struct dom_slice ask(const char *name)
 
 static int check(const char *name)
 {
-    assert_true(dom_rpc_client_call(s_client, CHECK, ask(name), T, &s_result));
-    assert_int_equal(s_result.reply.len, 2);
-    return s_result.reply.data[1];
+    assert_true(dom_rpc_client_call(s_pair.client, CHECK, ask(name), T, &s_pair.result));
+    assert_int_equal(s_pair.result.reply.len, 2);
+    return s_pair.result.reply.data[1];
 }
 
 static void says_serving_of_the_server_as_a_whole(void **state)
 {
     (void)state;
     assert_int_equal(check(""), 1);
-    dom_rpc_server_set_health(s_harness.server, "", false);
+    dom_rpc_server_set_health(s_pair.harness.server, "", false);
     assert_int_equal(check(""), 2);
 }
 
 static void says_not_found_of_a_service_it_does_not_know(void **state)
 {
     (void)state;
-    assert_false(dom_rpc_client_call(s_client, CHECK, ask("nobody"), T, &s_result));
-    assert_int_equal(s_result.status, 5);
-    dom_rpc_server_set_health(s_harness.server, "nobody", true);
+    assert_false(dom_rpc_client_call(s_pair.client, CHECK, ask("nobody"), T, &s_pair.result));
+    assert_int_equal(s_pair.result.status, 5);
+    dom_rpc_server_set_health(s_pair.harness.server, "nobody", true);
     assert_int_equal(check("nobody"), 1);
 }
 
@@ -77,22 +58,25 @@ static void keeps_as_many_names_as_it_may_and_no_more(void **state)
     (void)state;
     for (int i = 1; i <= 64; i++) { /* the 64th beside "" is one too many */
         (void)snprintf(name, sizeof(name), "svc%d", i);
-        dom_rpc_server_set_health(s_harness.server, name, true);
+        dom_rpc_server_set_health(s_pair.harness.server, name, true);
     }
     assert_int_equal(check("svc63"), 1);
-    assert_false(dom_rpc_client_call(s_client, CHECK, ask("svc64"), T, &s_result));
-    assert_int_equal(s_result.status, 5);
-    dom_rpc_server_set_health(s_harness.server, "svc63", false); /* a known one still changes */
+    assert_false(dom_rpc_client_call(s_pair.client, CHECK, ask("svc64"), T, &s_pair.result));
+    assert_int_equal(s_pair.result.status, 5);
+    /* A known one still changes. */
+    dom_rpc_server_set_health(s_pair.harness.server, "svc63", false);
     assert_int_equal(check("svc63"), 2);
 }
 
 static void refuses_a_health_request_that_is_none(void **state)
 {
     (void)state;
-    assert_false(dom_rpc_client_call(s_client, CHECK, DOM_SLICE_LIT("\x0a\xff"), T, &s_result));
-    assert_int_equal(s_result.status, 3);
-    assert_false(dom_rpc_client_call(s_client, WATCH, DOM_SLICE_LIT("\x0a\xff"), T, &s_result));
-    assert_int_equal(s_result.status, 3);
+    assert_false(
+        dom_rpc_client_call(s_pair.client, CHECK, DOM_SLICE_LIT("\x0a\xff"), T, &s_pair.result));
+    assert_int_equal(s_pair.result.status, 3);
+    assert_false(
+        dom_rpc_client_call(s_pair.client, WATCH, DOM_SLICE_LIT("\x0a\xff"), T, &s_pair.result));
+    assert_int_equal(s_pair.result.status, 3);
 }
 
 /* Steps the service through its states, each only after the one before was seen. */
@@ -104,17 +88,17 @@ static bool watch_steps(void *arg, struct dom_slice message)
     *seen = *seen * 10 + status;
     switch (*seen) {
     case 3:
-        dom_rpc_server_set_health(s_harness.server, "svc", true);
+        dom_rpc_server_set_health(s_pair.harness.server, "svc", true);
         return true;
     case 31:
-        dom_rpc_server_set_health(s_harness.server, "svc", true); /* no news, no message */
-        dom_rpc_server_set_health(s_harness.server, "svc", false);
+        dom_rpc_server_set_health(s_pair.harness.server, "svc", true); /* no news, no message */
+        dom_rpc_server_set_health(s_pair.harness.server, "svc", false);
         return true;
     case 312:
-        dom_rpc_server_set_health(s_harness.server, "svc", true);
+        dom_rpc_server_set_health(s_pair.harness.server, "svc", true);
         return true;
     case 3121:
-        dom_rpc_server_shutdown(s_harness.server);
+        dom_rpc_server_shutdown(s_pair.harness.server);
         return true;
     default:
         return true;
@@ -126,10 +110,10 @@ static void pushes_each_change_to_a_watcher_and_ends_it_in_a_drain(void **state)
     int seen = 0;
 
     (void)state;
-    assert_false(
-        dom_rpc_client_stream(s_client, WATCH, ask("svc"), T, watch_steps, &seen, &s_result));
+    assert_false(dom_rpc_client_stream(s_pair.client, WATCH, ask("svc"), T, watch_steps, &seen,
+                                       &s_pair.result));
     assert_int_equal(seen, 31212); /* unknown, serving, not, serving, draining */
-    assert_int_equal(s_result.status, 14);
+    assert_int_equal(s_pair.result.status, 14);
 }
 
 static bool leave(void *arg, struct dom_slice message)
@@ -143,9 +127,10 @@ static void forgets_watchers_that_leave(void **state)
 {
     (void)state;
     for (int i = 0; i < 20; i++) {
-        assert_false(dom_rpc_client_stream(s_client, WATCH, ask(""), T, leave, NULL, &s_result));
-        assert_int_equal(s_result.status, 1);
-        dom_rpc_server_set_health(s_harness.server, "", i % 2 == 0);
+        assert_false(
+            dom_rpc_client_stream(s_pair.client, WATCH, ask(""), T, leave, NULL, &s_pair.result));
+        assert_int_equal(s_pair.result.status, 1);
+        dom_rpc_server_set_health(s_pair.harness.server, "", i % 2 == 0);
     }
     assert_int_equal(check(""), 2);
 }
@@ -165,8 +150,9 @@ static bool answer_holds(const char *path, struct dom_slice question, const char
 {
     struct dom_buffer answer = {0};
 
-    assert_true(dom_rpc_client_stream(s_client, path, question, T, keep, &answer, &s_result));
-    assert_int_equal(s_result.num_messages, 1);
+    assert_true(
+        dom_rpc_client_stream(s_pair.client, path, question, T, keep, &answer, &s_pair.result));
+    assert_int_equal(s_pair.result.num_messages, 1);
     bool found = memmem(answer.data, answer.len, text, strlen(text)) != NULL;
     dom_buffer_cleanup(&answer);
     return found;
@@ -208,9 +194,9 @@ static void fails_a_reflection_request_that_is_none(void **state)
     struct dom_buffer answer = {0};
 
     (void)state;
-    assert_false(dom_rpc_client_stream(s_client, REFLECT, DOM_SLICE_LIT("\x1a\xff"), T, keep,
-                                       &answer, &s_result));
-    assert_int_equal(s_result.status, 3);
+    assert_false(dom_rpc_client_stream(s_pair.client, REFLECT, DOM_SLICE_LIT("\x1a\xff"), T, keep,
+                                       &answer, &s_pair.result));
+    assert_int_equal(s_pair.result.status, 3);
     dom_buffer_cleanup(&answer);
 }
 
@@ -298,21 +284,16 @@ static void refuses_descriptors_nested_too_deeply(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(says_serving_of_the_server_as_a_whole, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(says_not_found_of_a_service_it_does_not_know, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(keeps_as_many_names_as_it_may_and_no_more, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(refuses_a_health_request_that_is_none, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(pushes_each_change_to_a_watcher_and_ends_it_in_a_drain,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(forgets_watchers_that_leave, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(lists_the_services_that_it_serves_and_no_other, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(gives_the_file_of_a_name, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(answers_what_it_has_not_with_an_error_message, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(fails_a_reflection_request_that_is_none, set_up, tear_down),
+        PAIR_TEST(says_serving_of_the_server_as_a_whole),
+        PAIR_TEST(says_not_found_of_a_service_it_does_not_know),
+        PAIR_TEST(keeps_as_many_names_as_it_may_and_no_more),
+        PAIR_TEST(refuses_a_health_request_that_is_none),
+        PAIR_TEST(pushes_each_change_to_a_watcher_and_ends_it_in_a_drain),
+        PAIR_TEST(forgets_watchers_that_leave),
+        PAIR_TEST(lists_the_services_that_it_serves_and_no_other),
+        PAIR_TEST(gives_the_file_of_a_name),
+        PAIR_TEST(answers_what_it_has_not_with_an_error_message),
+        PAIR_TEST(fails_a_reflection_request_that_is_none),
         cmocka_unit_test(finds_messages_enums_services_and_methods),
         cmocka_unit_test(refuses_descriptors_cut_anywhere),
         cmocka_unit_test(refuses_descriptors_nested_too_deeply),

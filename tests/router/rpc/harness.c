@@ -275,6 +275,26 @@ struct dom_rpc_client *harness_client(struct harness *harness)
     return client;
 }
 
+int harness_pair_set_up(void **state)
+{
+    struct harness_pair *pair = *state;
+
+    harness_start(&pair->harness,
+                  &(struct harness_options){.drain_grace_ms = pair->drain_grace_ms});
+    pair->client = harness_client(&pair->harness);
+    return 0;
+}
+
+int harness_pair_tear_down(void **state)
+{
+    struct harness_pair *pair = *state;
+
+    dom_rpc_client_destroy(pair->client);
+    dom_rpc_result_cleanup(&pair->result);
+    harness_stop(&pair->harness);
+    return 0;
+}
+
 static void wait_for(struct harness *harness, const unsigned *value, unsigned num)
 {
     pthread_mutex_lock(&harness->lock);

@@ -46,6 +46,18 @@ void harness_start(struct harness *harness, const struct harness_options *option
 void harness_stop(struct harness *harness);
 /* A client that says it is `edge` in `eu-1`; asserts that it can be made. */
 struct dom_rpc_client *harness_client(struct harness *harness);
+
+/* A server, one client of it, and room for what it answers: what most tests begin with. */
+struct harness_pair {
+    uint64_t drain_grace_ms; /* of the server; set before the set-up */
+    struct harness harness;
+    struct dom_rpc_client *client;
+    struct dom_rpc_result result;
+};
+/* For cmocka: the state is a pair. */
+int harness_pair_set_up(void **state);
+int harness_pair_tear_down(void **state);
+
 /* Blocks until at least `num` Hold calls wait / cancellations were seen / streams were lost. */
 void harness_wait_held(struct harness *harness, unsigned num);
 void harness_wait_cancelled(struct harness *harness, unsigned num);

@@ -6,26 +6,7 @@
 #include "tests/router/rpc/harness.h"
 #include "tests/router/rpc/suite.h"
 
-static struct harness s_harness;
-static struct dom_rpc_client *s_client;
-static struct dom_rpc_result s_result;
-
-static int set_up(void **state)
-{
-    (void)state;
-    harness_start(&s_harness, &(struct harness_options){.drain_grace_ms = T});
-    s_client = harness_client(&s_harness);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    dom_rpc_client_destroy(s_client);
-    dom_rpc_result_cleanup(&s_result);
-    harness_stop(&s_harness);
-    return 0;
-}
+static struct harness_pair s_pair = {.drain_grace_ms = T};
 
 static bool expect_next(void *arg, struct dom_slice message)
 {
@@ -41,10 +22,10 @@ static void sends_every_message_in_order(void **state)
     int next = 0;
 
     (void)state;
-    assert_true(dom_rpc_client_stream(s_client, COUNT, DOM_SLICE_LIT("1000"), T, expect_next, &next,
-                                      &s_result));
+    assert_true(dom_rpc_client_stream(s_pair.client, COUNT, DOM_SLICE_LIT("1000"), T, expect_next,
+                                      &next, &s_pair.result));
     assert_int_equal(next, 1000);
-    assert_int_equal(s_result.num_messages, 1000);
+    assert_int_equal(s_pair.result.num_messages, 1000);
 }
 
 static void ends_a_stream_without_messages(void **state)
@@ -52,9 +33,9 @@ static void ends_a_stream_without_messages(void **state)
     int next = 0;
 
     (void)state;
-    assert_true(dom_rpc_client_stream(s_client, COUNT, DOM_SLICE_LIT("0"), T, expect_next, &next,
-                                      &s_result));
-    assert_int_equal(s_result.num_messages, 0);
+    assert_true(dom_rpc_client_stream(s_pair.client, COUNT, DOM_SLICE_LIT("0"), T, expect_next,
+                                      &next, &s_pair.result));
+    assert_int_equal(s_pair.result.num_messages, 0);
 }
 
 static bool take_three(void *arg, struct dom_slice message)
@@ -70,18 +51,18 @@ static void notices_a_peer_that_cancels(void **state)
     int taken = 0;
 
     (void)state;
-    assert_false(dom_rpc_client_stream(s_client, FLOOD, DOM_SLICE_LIT("x"), T, take_three, &taken,
-                                       &s_result));
-    assert_int_equal(s_result.status, 1);
+    assert_false(dom_rpc_client_stream(s_pair.client, FLOOD, DOM_SLICE_LIT("x"), T, take_three,
+                                       &taken, &s_pair.result));
+    assert_int_equal(s_pair.result.status, 1);
     assert_int_equal(taken, 3);
-    harness_wait_lost(&s_harness, 1);
+    harness_wait_lost(&s_pair.harness, 1);
 }
 
 static uint64_t flood_sent(void)
 {
-    pthread_mutex_lock(&s_harness.lock);
-    uint64_t sent = s_harness.flood_sent;
-    pthread_mutex_unlock(&s_harness.lock);
+    pthread_mutex_lock(&s_pair.harness.lock);
+    uint64_t sent = s_pair.harness.flood_sent;
+    pthread_mutex_unlock(&s_pair.harness.lock);
     return sent;
 }
 
@@ -107,11 +88,11 @@ static void holds_the_sender_of_a_slow_reader(void **state)
     uint64_t at_rest = 0;
 
     (void)state;
-    assert_false(
-        dom_rpc_client_stream(s_client, FLOOD, DOM_SLICE_LIT("x"), T, stall, &at_rest, &s_result));
+    assert_false(dom_rpc_client_stream(s_pair.client, FLOOD, DOM_SLICE_LIT("x"), T, stall, &at_rest,
+                                       &s_pair.result));
     /* 64 KB each: socket buffers and windows take some, never an endless amount. */
     assert_in_range(at_rest, 1, 1000);
-    harness_wait_lost(&s_harness, 1);
+    harness_wait_lost(&s_pair.harness, 1);
 }
 
 struct watcher {
@@ -165,10 +146,10 @@ static void cancels_a_stream_that_outlasts_the_grace(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(sends_every_message_in_order, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(ends_a_stream_without_messages, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(notices_a_peer_that_cancels, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(holds_the_sender_of_a_slow_reader, set_up, tear_down),
+        PAIR_TEST(sends_every_message_in_order),
+        PAIR_TEST(ends_a_stream_without_messages),
+        PAIR_TEST(notices_a_peer_that_cancels),
+        PAIR_TEST(holds_the_sender_of_a_slow_reader),
         cmocka_unit_test(cancels_a_stream_that_outlasts_the_grace),
     };
 

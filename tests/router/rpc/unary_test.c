@@ -7,26 +7,7 @@
 #include "tests/router/rpc/harness.h"
 #include "tests/router/rpc/suite.h"
 
-static struct harness s_harness;
-static struct dom_rpc_client *s_client;
-static struct dom_rpc_result s_result;
-
-static int set_up(void **state)
-{
-    (void)state;
-    harness_start(&s_harness, &(struct harness_options){.drain_grace_ms = 1000});
-    s_client = harness_client(&s_harness);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    dom_rpc_client_destroy(s_client);
-    dom_rpc_result_cleanup(&s_result);
-    harness_stop(&s_harness);
-    return 0;
-}
+static struct harness_pair s_pair = {.drain_grace_ms = 1000};
 
 static void assert_text(struct dom_buffer *buf, const char *text)
 {
@@ -38,17 +19,18 @@ static void assert_text(struct dom_buffer *buf, const char *text)
 static void answers_with_the_bytes_of_the_handler(void **state)
 {
     (void)state;
-    assert_true(dom_rpc_client_call(s_client, ECHO, DOM_SLICE_LIT("hello"), T, &s_result));
-    assert_text(&s_result.reply, "hello");
-    assert_int_equal(s_result.details.len, 0);
+    assert_true(
+        dom_rpc_client_call(s_pair.client, ECHO, DOM_SLICE_LIT("hello"), T, &s_pair.result));
+    assert_text(&s_pair.result.reply, "hello");
+    assert_int_equal(s_pair.result.details.len, 0);
 }
 
 static void answers_an_empty_message_with_an_empty_message(void **state)
 {
     (void)state;
-    assert_true(dom_rpc_client_call(s_client, ECHO, dom_slice_of("", 0), T, &s_result));
-    assert_int_equal(s_result.reply.len, 0);
-    assert_int_equal(s_result.num_messages, 1);
+    assert_true(dom_rpc_client_call(s_pair.client, ECHO, dom_slice_of("", 0), T, &s_pair.result));
+    assert_int_equal(s_pair.result.reply.len, 0);
+    assert_int_equal(s_pair.result.num_messages, 1);
 }
 
 static void takes_a_message_at_the_limit_and_gives_one(void **state)
@@ -58,10 +40,10 @@ static void takes_a_message_at_the_limit_and_gives_one(void **state)
     (void)state;
     big[DOM_MESSAGE_BYTES_MAX - 1] = 7;
     /* Arrives in many slices: also the path that gathers them in the arena. */
-    assert_true(dom_rpc_client_call(s_client, ECHO, dom_slice_of(big, DOM_MESSAGE_BYTES_MAX), T,
-                                    &s_result));
-    assert_int_equal(s_result.reply.len, DOM_MESSAGE_BYTES_MAX);
-    assert_memory_equal(s_result.reply.data, big, DOM_MESSAGE_BYTES_MAX);
+    assert_true(dom_rpc_client_call(s_pair.client, ECHO, dom_slice_of(big, DOM_MESSAGE_BYTES_MAX),
+                                    T, &s_pair.result));
+    assert_int_equal(s_pair.result.reply.len, DOM_MESSAGE_BYTES_MAX);
+    assert_memory_equal(s_pair.result.reply.data, big, DOM_MESSAGE_BYTES_MAX);
     free(big);
 }
 
@@ -71,28 +53,30 @@ static void refuses_a_message_beyond_the_limit(void **state)
     uint8_t *big = calloc(1, DOM_MESSAGE_BYTES_MAX + 1);
 
     (void)state;
-    assert_false(dom_rpc_client_call(s_client, ECHO, dom_slice_of(big, DOM_MESSAGE_BYTES_MAX + 1),
-                                     T, &s_result));
-    assert_int_equal(s_result.status, 8);
+    assert_false(dom_rpc_client_call(
+        s_pair.client, ECHO, dom_slice_of(big, DOM_MESSAGE_BYTES_MAX + 1), T, &s_pair.result));
+    assert_int_equal(s_pair.result.status, 8);
     free(big);
-    dom_rpc_server_stats(s_harness.server, &stats);
+    dom_rpc_server_stats(s_pair.harness.server, &stats);
     assert_int_equal(stats.bytes_received, 0); /* refused before the handler, not by its reply */
-    assert_true(dom_rpc_client_call(s_client, ECHO, DOM_SLICE_LIT("after"), T, &s_result));
+    assert_true(
+        dom_rpc_client_call(s_pair.client, ECHO, DOM_SLICE_LIT("after"), T, &s_pair.result));
 }
 
 static bool call_with_metadata_of(size_t bytes)
 {
     char *value = malloc(bytes + 1);
     struct dom_rpc_metadata metadata = {"filler", value};
-    struct dom_rpc_client_options options = {.target = dom_rpc_server_address(s_harness.server),
-                                             .metadata = &metadata,
-                                             .num_metadata = 1};
+    struct dom_rpc_client_options options = {
+        .target = dom_rpc_server_address(s_pair.harness.server),
+        .metadata = &metadata,
+        .num_metadata = 1};
     struct dom_rpc_client *client = NULL;
 
     memset(value, 'x', bytes);
     value[bytes] = '\0';
     assert_int_equal(dom_rpc_client_new(&client, &options, NULL), DOM_OK);
-    bool ok = dom_rpc_client_call(client, ECHO, DOM_SLICE_LIT("x"), T, &s_result);
+    bool ok = dom_rpc_client_call(client, ECHO, DOM_SLICE_LIT("x"), T, &s_pair.result);
     dom_rpc_client_destroy(client);
     free(value);
     return ok;
@@ -108,7 +92,7 @@ static void refuses_metadata_beyond_the_limit(void **state)
 {
     (void)state;
     assert_false(call_with_metadata_of(DOM_METADATA_BYTES_MAX + 1));
-    assert_int_equal(s_result.status, 8);
+    assert_int_equal(s_pair.result.status, 8);
 }
 
 static void answers_an_unknown_method_with_unimplemented(void **state)
@@ -116,12 +100,12 @@ static void answers_an_unknown_method_with_unimplemented(void **state)
     (void)state;
     /* Twice the generic slots: they are armed again. */
     for (int i = 0; i < 8; i++) {
-        assert_false(dom_rpc_client_call(s_client, "/test.v1.TestService/Nope", DOM_SLICE_LIT("x"),
-                                         T, &s_result));
-        assert_int_equal(s_result.status, 12);
+        assert_false(dom_rpc_client_call(s_pair.client, "/test.v1.TestService/Nope",
+                                         DOM_SLICE_LIT("x"), T, &s_pair.result));
+        assert_int_equal(s_pair.result.status, 12);
     }
     struct dom_rpc_stats stats;
-    dom_rpc_server_stats(s_harness.server, &stats);
+    dom_rpc_server_stats(s_pair.harness.server, &stats);
     assert_int_equal(stats.calls_unknown, 8);
 }
 
@@ -130,10 +114,10 @@ static void answers_an_unknown_method_with_unimplemented(void **state)
 static Google__Rpc__Status *details(void)
 {
     Google__Rpc__Status *status =
-        google__rpc__status__unpack(NULL, s_result.details.len, s_result.details.data);
+        google__rpc__status__unpack(NULL, s_pair.result.details.len, s_pair.result.details.data);
 
     assert_non_null(status);
-    assert_int_equal(status->code, s_result.status);
+    assert_int_equal(status->code, s_pair.result.status);
     return status;
 }
 
@@ -145,9 +129,9 @@ static struct dom_slice bytes_of(ProtobufCBinaryData data)
 static void tells_a_failure_with_its_reason(void **state)
 {
     (void)state;
-    assert_false(dom_rpc_client_call(s_client, FAIL, DOM_SLICE_LIT("x"), T, &s_result));
-    assert_int_equal(s_result.status, 7);
-    assert_text(&s_result.message, "Zug\xc3\xa4nge verboten");
+    assert_false(dom_rpc_client_call(s_pair.client, FAIL, DOM_SLICE_LIT("x"), T, &s_pair.result));
+    assert_int_equal(s_pair.result.status, 7);
+    assert_text(&s_pair.result.message, "Zug\xc3\xa4nge verboten");
     Google__Rpc__Status *status = details();
     assert_int_equal(status->n_details, 1);
     assert_true(dom_slice_eq_str(bytes_of(status->details[0]->type_url),
@@ -169,8 +153,9 @@ static void tells_a_failure_with_its_reason(void **state)
 static void tells_the_field_that_is_wrong(void **state)
 {
     (void)state;
-    assert_false(dom_rpc_client_call(s_client, FAIL, DOM_SLICE_LIT("field"), T, &s_result));
-    assert_int_equal(s_result.status, 3);
+    assert_false(
+        dom_rpc_client_call(s_pair.client, FAIL, DOM_SLICE_LIT("field"), T, &s_pair.result));
+    assert_int_equal(s_pair.result.status, 3);
     Google__Rpc__Status *status = details();
     assert_int_equal(status->n_details, 2);
     Google__Rpc__BadRequest *bad = google__rpc__bad_request__unpack(
@@ -184,9 +169,10 @@ static void tells_the_field_that_is_wrong(void **state)
 static void tells_when_to_retry(void **state)
 {
     (void)state;
-    assert_false(dom_rpc_client_call(s_client, FAIL, DOM_SLICE_LIT("retry"), T, &s_result));
-    assert_int_equal(s_result.status, 14);
-    assert_text(&s_result.message, "the audit log cannot be written");
+    assert_false(
+        dom_rpc_client_call(s_pair.client, FAIL, DOM_SLICE_LIT("retry"), T, &s_pair.result));
+    assert_int_equal(s_pair.result.status, 14);
+    assert_text(&s_pair.result.message, "the audit log cannot be written");
     Google__Rpc__Status *status = details();
     assert_int_equal(status->n_details, 2);
     Google__Rpc__RetryInfo *retry = google__rpc__retry_info__unpack(
@@ -201,10 +187,11 @@ static void tells_when_to_retry(void **state)
 static void cuts_a_failure_to_what_a_trailer_holds(void **state)
 {
     (void)state;
-    assert_false(dom_rpc_client_call(s_client, FAIL, DOM_SLICE_LIT("huge"), T, &s_result));
-    assert_int_equal(s_result.status, 7); /* not the transport's RESOURCE_EXHAUSTED */
-    assert_int_equal(s_result.message.len, 511); /* 512 would end inside a character */
-    assert_true(dom_utf8_valid(dom_buffer_slice(&s_result.message)));
+    assert_false(
+        dom_rpc_client_call(s_pair.client, FAIL, DOM_SLICE_LIT("huge"), T, &s_pair.result));
+    assert_int_equal(s_pair.result.status, 7);        /* not the transport's RESOURCE_EXHAUSTED */
+    assert_int_equal(s_pair.result.message.len, 511); /* 512 would end inside a character */
+    assert_true(dom_utf8_valid(dom_buffer_slice(&s_pair.result.message)));
     Google__Rpc__Status *status = details();
     assert_int_equal(status->message.len, 511);
     Google__Rpc__ErrorInfo *info = google__rpc__error_info__unpack(
@@ -220,13 +207,14 @@ static void cuts_a_failure_to_what_a_trailer_holds(void **state)
 
 static bool who_with(const struct dom_rpc_metadata *metadata, size_t num)
 {
-    struct dom_rpc_client_options options = {.target = dom_rpc_server_address(s_harness.server),
-                                             .metadata = metadata,
-                                             .num_metadata = num};
+    struct dom_rpc_client_options options = {
+        .target = dom_rpc_server_address(s_pair.harness.server),
+        .metadata = metadata,
+        .num_metadata = num};
     struct dom_rpc_client *client = NULL;
 
     assert_int_equal(dom_rpc_client_new(&client, &options, NULL), DOM_OK);
-    bool ok = dom_rpc_client_call(client, WHO, DOM_SLICE_LIT("x"), T, &s_result);
+    bool ok = dom_rpc_client_call(client, WHO, DOM_SLICE_LIT("x"), T, &s_pair.result);
     dom_rpc_client_destroy(client);
     return ok;
 }
@@ -234,8 +222,8 @@ static bool who_with(const struct dom_rpc_metadata *metadata, size_t num)
 static void knows_the_caller_by_its_metadata(void **state)
 {
     (void)state;
-    assert_true(dom_rpc_client_call(s_client, WHO, DOM_SLICE_LIT("x"), T, &s_result));
-    assert_text(&s_result.reply, "edge|eu-1|insecure:edge");
+    assert_true(dom_rpc_client_call(s_pair.client, WHO, DOM_SLICE_LIT("x"), T, &s_pair.result));
+    assert_text(&s_pair.result.reply, "edge|eu-1|insecure:edge");
 }
 
 static void refuses_a_caller_without_a_name(void **state)
@@ -244,7 +232,7 @@ static void refuses_a_caller_without_a_name(void **state)
 
     (void)state;
     assert_false(who_with(region, 1));
-    assert_int_equal(s_result.status, 16);
+    assert_int_equal(s_pair.result.status, 16);
 }
 
 static void refuses_a_caller_without_a_region(void **state)
@@ -253,7 +241,7 @@ static void refuses_a_caller_without_a_region(void **state)
 
     (void)state;
     assert_false(who_with(service, 1));
-    assert_int_equal(s_result.status, 16);
+    assert_int_equal(s_pair.result.status, 16);
 }
 
 static void refuses_a_caller_with_two_names(void **state)
@@ -263,7 +251,7 @@ static void refuses_a_caller_with_two_names(void **state)
 
     (void)state;
     assert_false(who_with(both, 3));
-    assert_int_equal(s_result.status, 16);
+    assert_int_equal(s_pair.result.status, 16);
 }
 
 static void refuses_a_caller_with_an_empty_name(void **state)
@@ -272,7 +260,7 @@ static void refuses_a_caller_with_an_empty_name(void **state)
 
     (void)state;
     assert_false(who_with(empty, 2));
-    assert_int_equal(s_result.status, 16);
+    assert_int_equal(s_pair.result.status, 16);
 }
 
 static void takes_a_name_at_the_limit_and_refuses_one_beyond(void **state)
@@ -284,7 +272,7 @@ static void takes_a_name_at_the_limit_and_refuses_one_beyond(void **state)
     memset(name, 'n', sizeof(name));
     name[DOM_POLICY_NAME_BYTES_MAX + 1] = '\0';
     assert_false(who_with(metadata, 2));
-    assert_int_equal(s_result.status, 16);
+    assert_int_equal(s_pair.result.status, 16);
     name[DOM_POLICY_NAME_BYTES_MAX] = '\0';
     assert_true(who_with(metadata, 2));
 }
@@ -295,9 +283,9 @@ static void assert_trace(const char *traceparent, const char *want)
         {"domicile-service", "edge"}, {"domicile-region", "eu-1"}, {"traceparent", traceparent}};
 
     assert_true(who_with(metadata, 3));
-    pthread_mutex_lock(&s_harness.lock);
-    assert_string_equal(s_harness.trace_id, want);
-    pthread_mutex_unlock(&s_harness.lock);
+    pthread_mutex_lock(&s_pair.harness.lock);
+    assert_string_equal(s_pair.harness.trace_id, want);
+    pthread_mutex_unlock(&s_pair.harness.lock);
 }
 
 #define ID "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -326,11 +314,13 @@ static void ignores_a_malformed_trace_id(void **state)
 static void knows_the_deadline(void **state)
 {
     (void)state;
-    assert_true(dom_rpc_client_call(s_client, DEADLINE, DOM_SLICE_LIT("x"), 60000, &s_result));
-    long left = strtol(dom_buffer_cstr(&s_result.reply), NULL, 10);
+    assert_true(
+        dom_rpc_client_call(s_pair.client, DEADLINE, DOM_SLICE_LIT("x"), 60000, &s_pair.result));
+    long left = strtol(dom_buffer_cstr(&s_pair.result.reply), NULL, 10);
     assert_in_range(left, 50000, 60100);
-    assert_true(dom_rpc_client_call(s_client, DEADLINE, DOM_SLICE_LIT("x"), 0, &s_result));
-    assert_text(&s_result.reply, "none");
+    assert_true(
+        dom_rpc_client_call(s_pair.client, DEADLINE, DOM_SLICE_LIT("x"), 0, &s_pair.result));
+    assert_text(&s_pair.result.reply, "none");
 }
 
 static void counts_what_it_did(void **state)
@@ -338,9 +328,10 @@ static void counts_what_it_did(void **state)
     struct dom_rpc_stats stats;
 
     (void)state;
-    assert_true(dom_rpc_client_call(s_client, ECHO, DOM_SLICE_LIT("12345"), T, &s_result));
-    assert_false(dom_rpc_client_call(s_client, FAIL, DOM_SLICE_LIT("123"), T, &s_result));
-    dom_rpc_server_stats(s_harness.server, &stats);
+    assert_true(
+        dom_rpc_client_call(s_pair.client, ECHO, DOM_SLICE_LIT("12345"), T, &s_pair.result));
+    assert_false(dom_rpc_client_call(s_pair.client, FAIL, DOM_SLICE_LIT("123"), T, &s_pair.result));
+    dom_rpc_server_stats(s_pair.harness.server, &stats);
     assert_int_equal(stats.calls_started, 2);
     assert_int_equal(stats.bytes_received, 8);
     assert_int_equal(stats.bytes_sent, 5);
@@ -350,31 +341,27 @@ static void counts_what_it_did(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(answers_with_the_bytes_of_the_handler, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(answers_an_empty_message_with_an_empty_message, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(takes_a_message_at_the_limit_and_gives_one, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(refuses_a_message_beyond_the_limit, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(takes_metadata_below_the_limit, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(refuses_metadata_beyond_the_limit, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(answers_an_unknown_method_with_unimplemented, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(tells_a_failure_with_its_reason, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(tells_the_field_that_is_wrong, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(tells_when_to_retry, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(cuts_a_failure_to_what_a_trailer_holds, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(knows_the_caller_by_its_metadata, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(refuses_a_caller_without_a_name, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(refuses_a_caller_without_a_region, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(refuses_a_caller_with_two_names, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(refuses_a_caller_with_an_empty_name, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(takes_a_name_at_the_limit_and_refuses_one_beyond, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(reads_the_trace_id, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(ignores_a_malformed_trace_id, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(knows_the_deadline, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(counts_what_it_did, set_up, tear_down),
+        PAIR_TEST(answers_with_the_bytes_of_the_handler),
+        PAIR_TEST(answers_an_empty_message_with_an_empty_message),
+        PAIR_TEST(takes_a_message_at_the_limit_and_gives_one),
+        PAIR_TEST(refuses_a_message_beyond_the_limit),
+        PAIR_TEST(takes_metadata_below_the_limit),
+        PAIR_TEST(refuses_metadata_beyond_the_limit),
+        PAIR_TEST(answers_an_unknown_method_with_unimplemented),
+        PAIR_TEST(tells_a_failure_with_its_reason),
+        PAIR_TEST(tells_the_field_that_is_wrong),
+        PAIR_TEST(tells_when_to_retry),
+        PAIR_TEST(cuts_a_failure_to_what_a_trailer_holds),
+        PAIR_TEST(knows_the_caller_by_its_metadata),
+        PAIR_TEST(refuses_a_caller_without_a_name),
+        PAIR_TEST(refuses_a_caller_without_a_region),
+        PAIR_TEST(refuses_a_caller_with_two_names),
+        PAIR_TEST(refuses_a_caller_with_an_empty_name),
+        PAIR_TEST(takes_a_name_at_the_limit_and_refuses_one_beyond),
+        PAIR_TEST(reads_the_trace_id),
+        PAIR_TEST(ignores_a_malformed_trace_id),
+        PAIR_TEST(knows_the_deadline),
+        PAIR_TEST(counts_what_it_did),
     };
 
     return cmocka_run_group_tests_name("rpc unary", tests, NULL, NULL);
