@@ -114,16 +114,29 @@ class Region:
         self.manifests = 0
         self.bundles = 0
         self.runs = 0
+        looked_at = set()
+        while not self._look(folder, looked_at):
+            pass
+
+    def _look(self, folder, looked_at):
+        """Takes in the files that were not there before. False: one went away meanwhile, as the
+        router compacts; what was in it is in a newer one, which may be none of those listed."""
+        whole = True
         for root, _, names in os.walk(folder):
             for name in sorted(names):
-                self._file(os.path.join(root, name), name)
+                path = os.path.join(root, name)
+                if path not in looked_at:
+                    self._file(path, name)
+                    whole = whole and os.path.exists(path)
+                    looked_at.add(path)
+        return whole
 
     def _file(self, path, name):
         try:
             with open(path, "rb") as f:
                 raw = f.read()
         except FileNotFoundError:
-            return  # compacted away while we looked: its content lies in a newer file
+            return
         self.files += 1
         if raw[:3] == b"\x1f\x8b\x08":
             raw = gzip.decompress(raw)
