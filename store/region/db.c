@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 
 struct dom_db_env {
     rocksdb_env_t *env;
+    _Atomic int num_opened; /* databases, for writing */
     rocksdb_cache_t *cache;
     rocksdb_options_t *options[DOM_DB_FAMILY_COUNT]; /* [0] also holds the database-wide ones */
     rocksdb_block_based_table_options_t *tables[DOM_DB_FAMILY_COUNT];
@@ -159,6 +161,12 @@ static void set_archive(rocksdb_options_t *options, rocksdb_block_based_table_op
     rocksdb_options_set_compression_options(options, ZLIB_WINDOW_BITS, 1, 0, 0);
 }
 
+static void set_num_threads(struct dom_db_env *env, int num)
+{
+    rocksdb_env_set_background_threads(env->env, num);
+    rocksdb_env_set_high_priority_background_threads(env->env, num);
+}
+
 enum dom_code dom_db_env_new(struct dom_db_env **envp, const struct dom_db_options *options,
                              struct dom_error *err)
 {
@@ -175,8 +183,7 @@ enum dom_code dom_db_env_new(struct dom_db_env **envp, const struct dom_db_optio
     struct dom_db_env *env = calloc(1, sizeof(*env));
     DOM_ASSERT(env != NULL);
     env->env = rocksdb_create_default_env();
-    rocksdb_env_set_background_threads(env->env, 1);
-    rocksdb_env_set_high_priority_background_threads(env->env, 1);
+    set_num_threads(env, 1);
     env->cache = rocksdb_cache_create_lru(cache);
     for (int i = 0; i < DOM_DB_FAMILY_COUNT; i++) {
         size_t buffer = s_shapes[i].kib == 0 ? rows : s_shapes[i].kib << 10;
@@ -311,6 +318,10 @@ enum dom_code dom_db_open(struct dom_db **dbp, struct dom_db_env *env, const cha
     struct instance instance = {0};
 
     *dbp = NULL;
+    /* All databases of the process share RocksDB's threads, and each has one flush and one compaction
+     * under way at most (max_background_jobs). As many threads as databases: a disk that hangs keeps
+     * one of each kind, and the other databases are flushed and compacted all the same. */
+    set_num_threads(env, atomic_fetch_add(&env->num_opened, 1) + 1);
     enum dom_code rc = open_rocks(db, &instance, true, err);
     if (rc == DOM_OK) {
         swap_rocks(db, &instance, true);
