@@ -234,7 +234,8 @@ static void ask_here(struct dom_store *store, struct dom_cosign_ask *ask, struct
 {
     struct dom_cosigning *state = &store->cosigning[dom_region_number(region)];
     dom_store_region number = dom_region_number(witness);
-    struct dom_cosign_here here = {.desk = atomic_load(&store->desks[number]), .asker = region};
+    struct dom_cosign_here here = {.desk = dom_store_keeping(store, (size_t)number)->desk,
+                                   .asker = region};
     struct dom_error err = {0};
 
     if ((state->by >> number & 1U) != 0) {

@@ -1,8 +1,6 @@
 #include "store/desk_internal.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/thread.h"
@@ -127,14 +125,9 @@ static enum dom_code enqueue(struct dom_desk *desk, struct ask *ask, struct dom_
 /* The lock is held. */
 static void await_answer(struct dom_desk *desk, struct ask *ask)
 {
-    uint64_t at = dom_store_now_us() + DOM_DESK_WAIT_MS * UINT64_C(1000);
-    struct timespec until = {.tv_sec = (time_t)(at / 1000000),
-                             .tv_nsec = (long)(at % 1000000) * 1000};
+    uint64_t until = dom_store_now_us() + DOM_DESK_WAIT_MS * UINT64_C(1000);
 
-    while (ask->state == ASK_QUEUED) {
-        if (pthread_cond_timedwait(&desk->answered, &desk->lock, &until) == ETIMEDOUT) {
-            break;
-        }
+    while (ask->state == ASK_QUEUED && dom_cond_wait_until(&desk->answered, &desk->lock, until)) {
     }
     if (ask->state == ASK_QUEUED) {
         ask->state = ASK_LATE;
@@ -180,8 +173,8 @@ enum dom_code dom_desk_start(struct dom_desk **deskp, struct dom_region_host *ho
     desk->host = host;
     desk->witness = witness;
     DOM_ASSERT(pthread_mutex_init(&desk->lock, NULL) == 0);
-    dom_store_init_wake(&desk->wake);
-    dom_store_init_wake(&desk->answered);
+    dom_cond_init(&desk->wake);
+    dom_cond_init(&desk->answered);
     desk->started = pthread_create(&desk->thread, NULL, desk_main, desk) == 0;
     *deskp = desk;
     return desk->started ? DOM_OK

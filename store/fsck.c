@@ -1,6 +1,5 @@
 /* The scheduled check: each region's published log is verified whole and its database read whole,
  * at a bounded rate, one region after the other. */
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +7,6 @@
 
 #include "base/assert.h"
 #include "base/log.h"
-#include "base/thread.h"
 #include "store/audit/event.h"
 #include "store/audit/verify.h"
 #include "store/region/scrub.h"
@@ -23,9 +21,7 @@ struct dom_fsck {
     char *db_paths[DOM_REGIONS_MAX];
     uint64_t begin_us; /* of the run under way */
     uint64_t bytes;
-    bool woken;
-    bool started;
-    pthread_t thread;
+    struct dom_waiter waiter;
 };
 
 static bool spend(void *context, size_t bytes)
@@ -34,9 +30,8 @@ static bool spend(void *context, size_t bytes)
     struct dom_store *store = fsck->store;
 
     fsck->bytes += bytes;
-    return dom_store_pause_until(
-        store, &fsck->woken,
-        dom_pace_due_us(fsck->begin_us, fsck->bytes, store->host.options.fsck_rate));
+    return dom_waiter_wait(
+        &fsck->waiter, dom_pace_due_us(fsck->begin_us, fsck->bytes, store->host.options.fsck_rate));
 }
 
 static enum dom_code check_log(struct dom_fsck *fsck, struct dom_region *region,
@@ -153,24 +148,22 @@ static bool check_region(struct dom_fsck *fsck, struct dom_region *region)
     return true;
 }
 
-static void *fsck_main(void *arg)
+static void run(void *context)
 {
-    struct dom_fsck *fsck = arg;
+    struct dom_fsck *fsck = context;
     struct dom_store *store = fsck->store;
     uint64_t interval_us = store->host.options.fsck_interval_ms * 1000;
     uint64_t first_us = interval_us < FIRST_PAUSE_MS * 1000 ? interval_us : FIRST_PAUSE_MS * 1000;
     uint64_t next = dom_store_now_us() + first_us;
 
-    dom_thread_name("fsck", NULL);
-    while (dom_store_pause_until(store, &fsck->woken, next)) {
+    while (dom_waiter_wait(&fsck->waiter, next)) {
         next = dom_store_now_us() + interval_us;
         for (size_t i = 0; i < atomic_load(&store->host.num_regions); i++) {
             if (!check_region(fsck, atomic_load(&store->host.regions[i]))) {
-                return NULL;
+                return;
             }
         }
     }
-    return NULL;
 }
 
 enum dom_code dom_fsck_start(struct dom_fsck **fsckp, struct dom_store *store,
@@ -186,13 +179,8 @@ enum dom_code dom_fsck_start(struct dom_fsck **fsckp, struct dom_store *store,
     struct dom_fsck *fsck = calloc(1, sizeof(*fsck));
     DOM_ASSERT(fsck != NULL);
     fsck->store = store;
-    fsck->started = pthread_create(&fsck->thread, NULL, fsck_main, fsck) == 0;
-    if (!fsck->started) {
-        free(fsck);
-        return DOM_FAIL(err, DOM_RESOURCE, "no thread for the store's check");
-    }
     *fsckp = fsck;
-    return DOM_OK;
+    return dom_waiter_start(&fsck->waiter, "fsck", NULL, run, fsck, err);
 }
 
 void dom_fsck_stop(struct dom_fsck *fsck)
@@ -200,7 +188,8 @@ void dom_fsck_stop(struct dom_fsck *fsck)
     if (fsck == NULL) {
         return;
     }
-    DOM_ASSERT(pthread_join(fsck->thread, NULL) == 0);
+    dom_waiter_join(&fsck->waiter);
+    dom_waiter_cleanup(&fsck->waiter);
     for (size_t i = 0; i < DOM_REGIONS_MAX; i++) {
         dom_scrub_destroy(fsck->scrubs[i]);
         free(fsck->db_paths[i]);

@@ -12,7 +12,6 @@
 #include "base/assert.h"
 #include "base/encode.h"
 #include "base/log.h"
-#include "base/thread.h"
 #include "store/audit/event.h"
 #include "store/audit/mirror.h"
 #include "store/audit/walk.h"
@@ -29,8 +28,7 @@ struct sum {
 
 struct dom_mirror {
     struct dom_store *store;
-    pthread_t thread;
-    bool woken;
+    struct dom_waiter waiter;
     size_t num_known;                              /* regions of which the below is known */
     uint64_t done[DOM_REGIONS_MAX];                /* of this log all is mirrored up to here... */
     bool behind[DOM_REGIONS_MAX][DOM_REGIONS_MAX]; /* ...but to these regions */
@@ -81,7 +79,7 @@ static enum dom_code add_entry(void *arg, uint64_t index, struct dom_slice entry
         }
         dom_sha256_update(&m->sums[to].digest, dom_hash_slice(&leaf));
     }
-    return index % DOM_TILE_WIDTH == 0 && dom_store_is_stopping(m->store)
+    return index % DOM_TILE_WIDTH == 0 && dom_waiter_ending(&m->waiter)
                ? DOM_FAIL(err, DOM_CANCELLED, "stopping")
                : DOM_OK;
 }
@@ -261,21 +259,19 @@ static void mirror_all(struct dom_mirror *m)
                 make_up(m, to);
             }
         }
-        while (go_on(m) && !dom_store_is_stopping(m->store)) {
+        while (go_on(m) && !dom_waiter_ending(&m->waiter)) {
         }
     }
 }
 
-static void *mirror_main(void *arg)
+static void run(void *context)
 {
-    struct dom_mirror *m = arg;
+    struct dom_mirror *m = context;
     uint64_t pause_us = m->store->host.options.mirror_ms * 1000;
 
-    dom_thread_name("mirror", NULL);
-    while (dom_store_pause_until(m->store, &m->woken, dom_store_now_us() + pause_us)) {
+    while (dom_waiter_wait(&m->waiter, dom_store_now_us() + pause_us)) {
         mirror_all(m);
     }
-    return NULL;
 }
 
 enum dom_code dom_mirror_start(struct dom_mirror **mirrorp, struct dom_store *store,
@@ -288,18 +284,15 @@ enum dom_code dom_mirror_start(struct dom_mirror **mirrorp, struct dom_store *st
     struct dom_mirror *m = calloc(1, sizeof(*m));
     DOM_ASSERT(m != NULL);
     m->store = store;
-    if (pthread_create(&m->thread, NULL, mirror_main, m) != 0) {
-        free(m);
-        return DOM_FAIL(err, DOM_RESOURCE, "no thread for the store's mirrors");
-    }
     *mirrorp = m;
-    return DOM_OK;
+    return dom_waiter_start(&m->waiter, "mirror", NULL, run, m, err);
 }
 
 void dom_mirror_stop(struct dom_mirror *mirror)
 {
     if (mirror != NULL) {
-        DOM_ASSERT(pthread_join(mirror->thread, NULL) == 0);
+        dom_waiter_join(&mirror->waiter);
+        dom_waiter_cleanup(&mirror->waiter);
         free(mirror);
     }
 }

@@ -6,7 +6,6 @@
 
 #include "base/assert.h"
 #include "base/log.h"
-#include "base/thread.h"
 #include "store/audit/quorum.h"
 #include "store/cosign_internal.h"
 #include "store/store_internal.h"
@@ -39,8 +38,7 @@ struct dom_outside {
     uint64_t done_size[DOM_REGIONS_MAX]; /* of the last checkpoint with all that could be had */
     uint64_t next_us[DOM_REGIONS_MAX];   /* when the log may be shown again */
     struct pause silent[DOM_QUORUM_WITNESSES_MAX]; /* a witness that does not answer at all */
-    bool started;
-    pthread_t thread;
+    struct dom_waiter waiter;
 };
 
 struct over_http {
@@ -119,7 +117,7 @@ static uint64_t show(struct dom_outside *outside, size_t region)
         return UINT64_MAX;
     }
     ask.note = dom_buffer_slice(&note);
-    for (size_t w = 0; w < outside->num_witnesses && !dom_store_is_stopping(outside->store); w++) {
+    for (size_t w = 0; w < outside->num_witnesses && !dom_waiter_ending(&outside->waiter); w++) {
         if (dom_quorum_witness_url(outside->policy, w)[0] == '\0') {
             continue;
         }
@@ -147,14 +145,13 @@ static uint64_t show(struct dom_outside *outside, size_t region)
     return again;
 }
 
-static void *outside_main(void *arg)
+static void run(void *context)
 {
-    struct dom_outside *outside = arg;
+    struct dom_outside *outside = context;
     struct dom_store *store = outside->store;
     uint64_t next = 0;
 
-    dom_thread_name("outside", NULL);
-    while (dom_store_pause_until(store, &store->woken_outside, next)) {
+    while (dom_waiter_wait(&outside->waiter, next)) {
         next = UINT64_MAX;
         size_t count = atomic_load(&store->host.num_regions);
         for (size_t i = 0; i < count; i++) {
@@ -170,7 +167,6 @@ static void *outside_main(void *arg)
             next = at < next ? at : next;
         }
     }
-    return NULL;
 }
 
 static enum dom_code check_urls(const struct dom_outside *outside, const char *path,
@@ -220,28 +216,41 @@ enum dom_code dom_outside_start(struct dom_outside **outsidep, struct dom_store 
     if (rc == DOM_OK) {
         rc = dom_witness_client_new(&outside->client, options->witness_ca, timeout_ms, err);
     }
-    if (rc == DOM_OK && pthread_create(&outside->thread, NULL, outside_main, outside) != 0) {
-        rc = DOM_FAIL(err, DOM_RESOURCE, "no thread for the outside witnesses");
-    }
-    outside->started = rc == DOM_OK;
-    if (rc != DOM_OK) {
-        dom_outside_stop(outside);
-        return rc;
+    if (rc == DOM_OK) {
+        rc = dom_waiter_start(&outside->waiter, "outside", NULL, run, outside, err);
     }
     *outsidep = outside;
-    return DOM_OK;
+    return rc;
+}
+
+void dom_outside_wake(struct dom_outside *outside)
+{
+    if (outside != NULL) {
+        dom_waiter_wake(&outside->waiter);
+    }
+}
+
+void dom_outside_end(struct dom_outside *outside)
+{
+    if (outside != NULL) {
+        dom_waiter_end(&outside->waiter);
+    }
 }
 
 void dom_outside_stop(struct dom_outside *outside)
 {
-    if (outside == NULL) {
-        return;
+    if (outside != NULL) {
+        dom_waiter_join(&outside->waiter);
     }
-    if (outside->started) {
-        DOM_ASSERT(pthread_join(outside->thread, NULL) == 0);
+}
+
+void dom_outside_destroy(struct dom_outside *outside)
+{
+    if (outside != NULL) {
+        dom_waiter_cleanup(&outside->waiter);
+        dom_witness_client_destroy(outside->client);
+        dom_quorum_destroy(outside->policy);
+        free(outside->standings);
+        free(outside);
     }
-    dom_witness_client_destroy(outside->client);
-    dom_quorum_destroy(outside->policy);
-    free(outside->standings);
-    free(outside);
 }

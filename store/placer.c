@@ -1,14 +1,13 @@
 /* The placer's thread: when to go through which region, how fast, and how far it is. */
 #include "store/placer.h"
 
-#include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "store/replica/replicator.h"
+#include "store/waiter.h"
 
 #define RETRY_US      UINT64_C(500000)
 #define DATE_CHECK_US UINT64_C(1000000)
@@ -31,13 +30,7 @@ static void unlock(struct dom_placer *placer)
 /* The lock is held. */
 static void wait_until(struct dom_placer *placer, uint64_t until)
 {
-    if (until == UINT64_MAX) {
-        DOM_ASSERT(pthread_cond_wait(&placer->wake, &placer->lock) == 0);
-        return;
-    }
-    struct timespec at = {.tv_sec = (time_t)(until / 1000000),
-                          .tv_nsec = (long)(until % 1000000) * 1000};
-    (void)pthread_cond_timedwait(&placer->wake, &placer->lock, &at);
+    (void)dom_cond_wait_until(&placer->wake, &placer->lock, until);
 }
 
 /* The date may change a placement by itself. */
@@ -392,15 +385,10 @@ enum dom_code dom_placer_start(struct dom_placer *placer, struct dom_region_host
                                _Atomic(struct dom_replicator *) *replicators,
                                struct dom_error *err)
 {
-    pthread_condattr_t attr;
-
     placer->host = host;
     placer->replicators = replicators;
     DOM_ASSERT(pthread_mutex_init(&placer->lock, NULL) == 0);
-    DOM_ASSERT(pthread_condattr_init(&attr) == 0);
-    DOM_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    DOM_ASSERT(pthread_cond_init(&placer->wake, &attr) == 0);
-    (void)pthread_condattr_destroy(&attr);
+    dom_cond_init(&placer->wake);
     atomic_store(&placer->rehoming, host->options.placement != NULL);
     placer->started = pthread_create(&placer->thread, NULL, placer_main, placer) == 0;
     return placer->started ? DOM_OK : DOM_FAIL(err, DOM_RESOURCE, "no thread for the placer");

@@ -1,13 +1,12 @@
 #include "store/sink_internal.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "store/waiter.h"
 
 #define BEGIN_US UINT64_C(1000000)
 
@@ -151,12 +150,10 @@ static void judge(struct dom_sinks *sinks)
 static void await_begin(struct dom_sinks *sinks)
 {
     uint64_t until_us = now_us() + BEGIN_US;
-    struct timespec until = {.tv_sec = (time_t)(until_us / 1000000),
-                             .tv_nsec = (long)(until_us % 1000000) * 1000};
 
     for (size_t i = 0; i < sinks->num; i++) {
         while (!sinks->sinks[i].begun) {
-            if (pthread_cond_timedwait(&sinks->wake, &sinks->lock, &until) == ETIMEDOUT) {
+            if (!dom_cond_wait_until(&sinks->wake, &sinks->lock, until_us)) {
                 return;
             }
         }
@@ -254,7 +251,6 @@ static enum dom_code add_sink(struct dom_sinks *sinks, const struct dom_store_si
 enum dom_code dom_sinks_start(struct dom_sinks **sinksp, struct dom_region *region,
                               const struct dom_store_options *options, struct dom_error *err)
 {
-    pthread_condattr_t attr;
     enum dom_code rc = DOM_OK;
 
     *sinksp = NULL;
@@ -263,10 +259,7 @@ enum dom_code dom_sinks_start(struct dom_sinks **sinksp, struct dom_region *regi
     sinks->region = region;
     sinks->options = options;
     DOM_ASSERT(pthread_mutex_init(&sinks->lock, NULL) == 0);
-    DOM_ASSERT(pthread_condattr_init(&attr) == 0);
-    DOM_ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    DOM_ASSERT(pthread_cond_init(&sinks->wake, &attr) == 0);
-    (void)pthread_condattr_destroy(&attr);
+    dom_cond_init(&sinks->wake);
     for (size_t i = 0; i < options->num_sinks && rc == DOM_OK; i++) {
         if (strcmp(options->sinks[i].region, dom_region_name(region)) == 0) {
             rc = add_sink(sinks, &options->sinks[i], err);

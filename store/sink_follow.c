@@ -1,12 +1,10 @@
 /* Following the log: the thread of one second copy. */
 #include "store/sink_internal.h"
 
-#include <errno.h>
-#include <time.h>
-
 #include "base/assert.h"
 #include "base/thread.h"
 #include "store/audit/bundle.h"
+#include "store/waiter.h"
 
 #define BACKOFF_FIRST_US    UINT64_C(100000)
 #define BACKOFF_LAST_US     UINT64_C(800000) /* service is back within two seconds of the disk */
@@ -143,14 +141,9 @@ static enum dom_code follow(struct dom_sink *sink, bool *morep, struct dom_error
  * end. */
 static bool pause_until(struct dom_sinks *sinks, uint64_t *seen, uint64_t until_us, bool patient)
 {
-    struct timespec until = {.tv_sec = (time_t)(until_us / 1000000),
-                             .tv_nsec = (long)(until_us % 1000000) * 1000};
-
     DOM_ASSERT(pthread_mutex_lock(&sinks->lock) == 0);
-    while (!sinks->stopping && (patient || sinks->events == *seen)) {
-        if (pthread_cond_timedwait(&sinks->wake, &sinks->lock, &until) == ETIMEDOUT) {
-            break;
-        }
+    while (!sinks->stopping && (patient || sinks->events == *seen) &&
+           dom_cond_wait_until(&sinks->wake, &sinks->lock, until_us)) {
     }
     *seen = sinks->events;
     bool going = !sinks->stopping;

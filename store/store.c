@@ -177,9 +177,6 @@ enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_op
     DOM_ASSERT(pthread_mutex_init(&store->hold_lock, NULL) == 0);
     store->holds = calloc(DOM_HOLDS_MAX, sizeof(*store->holds));
     DOM_ASSERT(store->holds != NULL);
-    DOM_ASSERT(pthread_mutex_init(&store->keeper_lock, NULL) == 0);
-    dom_store_init_wake(&store->keeper_wake);
-    dom_store_init_watch(store);
     struct dom_db_options db = {.compression = options->compression,
                                 .block_cache_bytes = options->block_cache_bytes,
                                 .write_buffer_bytes = options->write_buffer_bytes};
@@ -225,7 +222,7 @@ void dom_store_destroy(struct dom_store *store)
     dom_store_stop_watch(store);
     dom_store_stop_keepers(store);
     for (size_t i = 0; i < count; i++) {
-        dom_desk_stop(atomic_load(&store->desks[i]));
+        dom_desk_stop(dom_store_keeping(store, i)->desk);
     }
     dom_placer_stop(&store->placer);
     /* Commit threads first: they give the replicators' jobs back, which the replicators await. */
@@ -241,12 +238,13 @@ void dom_store_destroy(struct dom_store *store)
     for (size_t i = 0; i < count; i++) {
         dom_replicator_destroy(atomic_load(&store->replicators[i]));
         dom_sinks_destroy(sinks_of(store, (dom_store_region)i));
-        dom_desk_destroy(atomic_load(&store->desks[i]));
-        dom_keeper_destroy(atomic_load(&store->keepers[i]));
-        dom_look_destroy(atomic_load(&store->looks[i]));
+        dom_keeping_destroy(dom_store_keeping(store, i));
         dom_region_close(atomic_load(&store->host.regions[i]));
     }
     dom_placer_cleanup(&store->placer);
+    dom_outside_destroy(store->outside);
+    dom_waiter_cleanup(&store->watch);
+    dom_waiter_cleanup(&store->purger);
     dom_db_env_destroy(store->host.env);
     dom_claims_destroy(store->host.claims);
     if (store->lock_fd >= 0) {
@@ -255,45 +253,10 @@ void dom_store_destroy(struct dom_store *store)
     (void)pthread_mutex_destroy(&store->open_lock);
     (void)pthread_mutex_destroy(&store->hold_lock);
     free(store->holds);
-    (void)pthread_mutex_destroy(&store->keeper_lock);
-    (void)pthread_cond_destroy(&store->keeper_wake);
     free(store->data_dir);
     free(store->key_dir);
     free(store->audit_origin);
     free(store);
-}
-
-/* The threads that keep a region; all of them, or none. */
-static enum dom_code start_keeping(struct dom_store *store, struct dom_region *region,
-                                   struct dom_error *err)
-{
-    struct dom_desk *desk = NULL;
-    struct dom_keeper *keeper = NULL;
-    struct dom_look *look = NULL;
-    size_t number = (size_t)dom_region_number(region);
-    enum dom_code rc = DOM_OK;
-
-    if (store->host.options.witness_regions > 0) {
-        rc = dom_desk_start(&desk, &store->host, region, err);
-    }
-    if (rc == DOM_OK) {
-        rc = dom_keeper_start(&keeper, store, region, err);
-    }
-    if (rc == DOM_OK) {
-        rc = dom_look_start(&look, store, region, err); /* the last: only the store's end ends it */
-    }
-    if (rc != DOM_OK) {
-        dom_look_destroy(look);
-        dom_keeper_stop(keeper);
-        dom_keeper_destroy(keeper);
-        dom_desk_stop(desk);
-        dom_desk_destroy(desk);
-        return rc;
-    }
-    atomic_store(&store->desks[number], desk);
-    atomic_store(&store->keepers[number], keeper);
-    atomic_store(&store->looks[number], look);
-    return DOM_OK;
 }
 
 static enum dom_code add_region(struct dom_store *store, dom_store_region *regionp,
@@ -303,6 +266,7 @@ static enum dom_code add_region(struct dom_store *store, dom_store_region *regio
     struct dom_region *region = NULL;
     struct dom_replicator *replicator = NULL;
     struct dom_sinks *sinks = NULL;
+    struct dom_keeping *keeping = NULL;
 
     if (count == DOM_REGIONS_MAX) {
         return DOM_FAIL(err, DOM_RESOURCE, "more than %u regions", DOM_REGIONS_MAX);
@@ -316,7 +280,7 @@ static enum dom_code add_region(struct dom_store *store, dom_store_region *regio
         rc = dom_sinks_start(&sinks, region, &store->host.options, err);
     }
     if (rc == DOM_OK) {
-        rc = start_keeping(store, region, err);
+        rc = dom_keeping_start(&keeping, store, region, err);
     }
     if (rc != DOM_OK) {
         dom_sinks_stop(sinks);
@@ -330,6 +294,7 @@ static enum dom_code add_region(struct dom_store *store, dom_store_region *regio
     atomic_store(&store->replicators[count], replicator);
     atomic_store(&store->sinks[count], sinks);
     atomic_store(&store->host.regions[count], region);
+    atomic_store(&store->keeping[count], keeping);
     atomic_store(&store->host.num_regions, count + 1);
     dom_gate_listen(dom_region_gate(region));
     for (size_t i = 0; i <= count; i++) {

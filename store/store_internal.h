@@ -9,6 +9,39 @@
 #include "store/region/region.h"
 #include "store/replica/replicator.h"
 #include "store/sink.h"
+#include "store/waiter.h"
+
+/* keeper.c: signs and publishes checkpoints. */
+struct dom_keeper {
+    struct dom_store *store;
+    struct dom_region *region;
+    struct dom_waiter waiter;
+    _Atomic bool hurry; /* somebody settles: sign at once */
+};
+
+/* watch.c: how long something has been seen at the same place. */
+struct dom_seen {
+    uint64_t at; /* when it began there; 0: nowhere */
+    uint64_t us;
+};
+
+/* watch.c: looks at the region's files. */
+struct dom_look {
+    struct dom_store *store;
+    struct dom_region *region;
+    struct dom_waiter waiter;
+    _Atomic uint64_t since_us; /* a look began then; 0: none is under way */
+    struct dom_seen looking;   /* these two: the watch's */
+    struct dom_seen publishing;
+};
+
+/* keeping.c: the threads that a region has for itself. */
+struct dom_desk;
+struct dom_keeping {
+    struct dom_desk *desk; /* NULL: nobody is to be cosigned here */
+    struct dom_keeper keeper;
+    struct dom_look look;
+};
 
 /* What the scheduled check has found of one region. Written by its thread. */
 struct dom_fsck_state {
@@ -29,27 +62,10 @@ struct dom_store {
     _Atomic(struct dom_replicator *) replicators[DOM_REGIONS_MAX];
     _Atomic(struct dom_sinks *) sinks[DOM_REGIONS_MAX];
 
-    _Atomic(struct dom_keeper *) keepers[DOM_REGIONS_MAX];
-    _Atomic(struct dom_look *) looks[DOM_REGIONS_MAX];
-    _Atomic(struct dom_desk *) desks[DOM_REGIONS_MAX]; /* NULL: nobody is to be cosigned here */
-
-    /* Of the threads that serve all regions: purger, fsck, mirror, outside. */
-    pthread_mutex_t keeper_lock;
-    pthread_cond_t keeper_wake;
-    bool stopping;
-    bool purger_started;
-    bool woken_purger;
-    bool woken_outside;
+    _Atomic(struct dom_keeping *) keeping[DOM_REGIONS_MAX]; /* NULL: the region is being opened */
     struct dom_placer placer;
-    pthread_t purger;
-
-    /* watch.c */
-    pthread_mutex_t watch_lock;
-    pthread_cond_t watch_wake;
-    bool watch_stopping;
-    bool watch_started;
-    pthread_t watch;
-
+    struct dom_waiter watch;  /* watch.c */
+    struct dom_waiter purger; /* keeper.c */
     struct dom_mirror *mirror; /* NULL: none is wanted */
     struct dom_fsck *fsck; /* NULL: none is wanted */
     struct dom_fsck_state fsck_states[DOM_REGIONS_MAX];
@@ -77,49 +93,44 @@ struct dom_store_session {
 /* The region, or NULL: asserts that the number was given by dom_store_open_region. */
 struct dom_region *dom_store_at(const struct dom_store *store, dom_store_region region);
 
-/* keeper.c: the region's keeper, which sleeps until it is woken: by then the region is in the store's
- * arrays. Errors: RESOURCE; what was made must be destroyed then too. */
-struct dom_keeper;
-struct dom_look;
-struct dom_desk;
-enum dom_code dom_keeper_start(struct dom_keeper **keeperp, struct dom_store *store,
-                               struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
-void dom_keeper_stop(struct dom_keeper *keeper);
-void dom_keeper_destroy(struct dom_keeper *keeper);
-enum dom_code dom_store_start_purger(struct dom_store *store, struct dom_error *err) DOM_MUST_USE;
-/* Also ends the purger, and those who wait by dom_store_pause_until. */
+/* keeping.c: starts all of a region's threads, or none. The keeper sleeps until it is woken: by then the
+ * region is in the store's arrays. Errors: RESOURCE. */
+enum dom_code dom_keeping_start(struct dom_keeping **keepingp, struct dom_store *store,
+                                struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+/* They must have ended. NULL: nothing. */
+void dom_keeping_destroy(struct dom_keeping *keeping);
+struct dom_keeping *dom_store_keeping(struct dom_store *store, size_t number);
+/* Ends the keepers and those before them who write entries: purger, check, mirror; and who shows
+ * checkpoints outside. */
 void dom_store_stop_keepers(struct dom_store *store);
 /* A checkpoint, purge or expiry of the region may be due. Any thread. */
 void dom_store_wake_keeper(void *store, struct dom_region *region);
-/* Makes a condition whose time is the monotonic clock's. */
-void dom_store_init_wake(pthread_cond_t *wake);
-/* Waits until *wokenp is set (and clears it), the time (monotonic microseconds; UINT64_MAX: never)
- * or the end, which is false. */
-bool dom_store_pause_until(struct dom_store *store, bool *wokenp, uint64_t until);
-bool dom_store_is_stopping(struct dom_store *store);
-uint64_t dom_store_now_us(void);
-/* fsck.c: nothing, and NULL, without options.fsck_interval_ms. Errors: RESOURCE. */
+
+/* These errors: RESOURCE; cleanup then too. */
+enum dom_code dom_keeper_start(struct dom_keeper *keeper, struct dom_store *store,
+                               struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_store_start_purger(struct dom_store *store, struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_look_start(struct dom_look *look, struct dom_store *store,
+                             struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+
+/* fsck.c: nothing, and NULL, without options.fsck_interval_ms. Errors: RESOURCE; stop it
+ * then too. */
 enum dom_code dom_fsck_start(struct dom_fsck **fsckp, struct dom_store *store,
                              struct dom_error *err) DOM_MUST_USE;
-/* The store must be stopping. */
+/* NULL: nothing. */
 void dom_fsck_stop(struct dom_fsck *fsck);
 /* prune.c: does what is due; returns when it is due next. The purger's thread. */
 uint64_t dom_store_prune(struct dom_store *store);
-/* mirror.c: nothing, and NULL, without options.mirror_ms. Errors: RESOURCE. */
+/* mirror.c: nothing, and NULL, without options.mirror_ms. Errors: RESOURCE; stop it then too. */
 enum dom_code dom_mirror_start(struct dom_mirror **mirrorp, struct dom_store *store,
                                struct dom_error *err) DOM_MUST_USE;
-/* The store must be stopping, its regions not yet. */
+/* Its regions must not have stopped yet. NULL: nothing. */
 void dom_mirror_stop(struct dom_mirror *mirror);
 /* cosign.c */
 void dom_store_cosign(void *store, struct dom_region *region, struct dom_buffer *lines);
 
-void dom_store_init_watch(struct dom_store *store);
 enum dom_code dom_store_start_watch(struct dom_store *store, struct dom_error *err) DOM_MUST_USE;
 /* Also ends the looks. Before any region is closed. */
 void dom_store_stop_watch(struct dom_store *store);
-/* watch.c: looks at the region's files from now on. Errors: RESOURCE, likewise. */
-enum dom_code dom_look_start(struct dom_look **lookp, struct dom_store *store,
-                             struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
-void dom_look_destroy(struct dom_look *look);
 
 #endif
