@@ -3,6 +3,7 @@
 #include "store/hold.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -197,9 +198,11 @@ enum dom_code dom_store_place_hold(struct dom_store *store, dom_store_region reg
     if (hold->first > DOM_AUDIT_INTEGER_MAX || hold->end > DOM_AUDIT_INTEGER_MAX) {
         return DOM_FAIL(err, DOM_INVALID, "hold %s: no log is that long", hold->id);
     }
-    DOM_ASSERT(pthread_mutex_lock(&store->hold_lock) == 0);
-    rc = dom_store_holds(store, region, store->holds, &count, err);
-    if (rc == DOM_OK && find(store->holds, count, hold->id) != NULL) {
+    struct dom_store_hold *holds = calloc(DOM_HOLDS_MAX, sizeof(*holds));
+    DOM_ASSERT(holds != NULL);
+    DOM_ASSERT(pthread_mutex_lock(&store->hold_locks[region]) == 0);
+    rc = dom_store_holds(store, region, holds, &count, err);
+    if (rc == DOM_OK && find(holds, count, hold->id) != NULL) {
         rc = DOM_FAIL(err, DOM_EXISTS, "hold %s is in force; release it first", hold->id);
     } else if (rc == DOM_OK && count == DOM_HOLDS_MAX) {
         rc = DOM_FAIL(err, DOM_RESOURCE, "over %u holds", DOM_HOLDS_MAX);
@@ -208,11 +211,12 @@ enum dom_code dom_store_place_hold(struct dom_store *store, dom_store_region reg
         encode(hold, &value);
         rc = write(at, hold->id, dom_buffer_slice(&value), err);
     }
-    DOM_ASSERT(pthread_mutex_unlock(&store->hold_lock) == 0);
+    DOM_ASSERT(pthread_mutex_unlock(&store->hold_locks[region]) == 0);
     if (rc == DOM_OK) {
         rc = tell(at, "hold", hold, who, err);
     }
     dom_buffer_cleanup(&value);
+    free(holds);
     return rc;
 }
 
@@ -220,21 +224,20 @@ enum dom_code dom_store_release_hold(struct dom_store *store, dom_store_region r
                                      const char *id, struct dom_slice who, struct dom_error *err)
 {
     struct dom_region *at = dom_store_at(store, region);
-    struct dom_store_hold hold;
+    struct dom_store_hold *holds = calloc(DOM_HOLDS_MAX, sizeof(*holds));
+    const struct dom_store_hold *found = NULL;
     size_t count = 0;
 
-    DOM_ASSERT(pthread_mutex_lock(&store->hold_lock) == 0);
-    enum dom_code rc = dom_store_holds(store, region, store->holds, &count, err);
-    const struct dom_store_hold *found = rc == DOM_OK ? find(store->holds, count, id) : NULL;
-    if (found != NULL) {
-        hold = *found;
-    }
-    DOM_ASSERT(pthread_mutex_unlock(&store->hold_lock) == 0);
-    if (rc == DOM_OK && found == NULL) {
-        return DOM_FAIL(err, DOM_NOT_FOUND, "there is no hold %.64s", id);
+    DOM_ASSERT(holds != NULL);
+    enum dom_code rc = dom_store_holds(store, region, holds, &count, err);
+    if (rc == DOM_OK) {
+        found = find(holds, count, id);
+        rc = found == NULL ? DOM_FAIL(err, DOM_NOT_FOUND, "there is no hold %.64s", id)
+                           : tell(at, "release", found, who, err);
     }
     if (rc == DOM_OK) {
-        rc = tell(at, "release", &hold, who, err);
+        rc = write(at, found->id, dom_slice_of(NULL, 0), err);
     }
-    return rc == DOM_OK ? write(at, hold.id, dom_slice_of(NULL, 0), err) : rc;
+    free(holds);
+    return rc;
 }

@@ -1,13 +1,11 @@
-/* What has to happen by itself: checkpoints in time, purges, expiry of request ids.
+/* What has to happen by itself and in time: checkpoints; and settling, which waits for them.
  *
- * A keeper for each region: one whose disk hangs keeps nobody's checkpoint but its own from coming.
- * Purging is one thread's for all, as compacting takes long and is in no hurry. */
+ * A keeper for each region: one whose disk hangs keeps nobody's checkpoint but its own from coming. */
 #include <time.h>
 
 #include "base/log.h"
 #include "store/store_internal.h"
 
-#define EXPIRE_PAUSE_US UINT64_C(60000000)
 #define SETTLE_PAUSE_US UINT64_C(2000)
 
 /* ---- a region's keeper -------------------------------------------------------------------- */
@@ -56,54 +54,6 @@ enum dom_code dom_keeper_start(struct dom_keeper *keeper, struct dom_store *stor
     keeper->store = store;
     keeper->region = region;
     return dom_waiter_start(&keeper->waiter, "keeper", dom_region_name(region), run, keeper, err);
-}
-
-/* ---- purging ------------------------------------------------------------------------------ */
-
-static uint64_t purge_what_is_due(struct dom_store *store)
-{
-    uint64_t next = dom_store_now_us() + EXPIRE_PAUSE_US;
-
-    for (size_t i = 0; i < atomic_load(&store->host.num_regions); i++) {
-        struct dom_region *region = atomic_load(&store->host.regions[i]);
-        struct dom_error err = {0};
-        if (region == NULL) {
-            continue;
-        }
-        uint64_t due = dom_region_purge_due_us(region);
-        enum dom_code rc = dom_region_expire(region, &err);
-        if (rc == DOM_OK) {
-            rc = dom_region_forget(region, &err);
-        }
-        if (rc == DOM_OK && due <= dom_store_now_us()) {
-            rc = dom_region_purge(region, &err);
-            due = dom_region_purge_due_us(region);
-        }
-        if (rc != DOM_OK) {
-            dom_log(DOM_LOG_ERROR, "store.purge_failed", "region=%s reason=\"%s\"",
-                    dom_region_name(region), err.message);
-            dom_region_suspect(region);
-        }
-        next = due < next ? due : next;
-    }
-    return next;
-}
-
-static void run_purger(void *context)
-{
-    struct dom_store *store = context;
-    uint64_t next = 0;
-
-    while (dom_waiter_wait(&store->purger, next)) {
-        uint64_t prune = dom_store_prune(store);
-        next = purge_what_is_due(store);
-        next = prune < next ? prune : next;
-    }
-}
-
-enum dom_code dom_store_start_purger(struct dom_store *store, struct dom_error *err)
-{
-    return dom_waiter_start(&store->purger, "purger", NULL, run_purger, store, err);
 }
 
 /* ---- settling ----------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* Retention of the logs themselves: bundles whose every entry is older than the policy keeps it,
- * and that no hold keeps, go from the front. On the purger's thread; what it decides is done by the
- * keeper once it is published (store/audit_log/prune.c). */
+ * and that no hold keeps, go from the front. On the thread of the region's purger; what it decides is done
+ * by the keeper once it is published (store/audit_log/prune.c). */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -47,14 +48,13 @@ static enum dom_code find_first(struct dom_store *store, struct dom_region *regi
     uint64_t first = dom_audit_log_first(log);
     uint64_t published = dom_audit_log_published_size(log);
     uint64_t copied = dom_sinks_copied(atomic_load(&store->sinks[dom_region_number(region)]));
-    size_t num_holds = 0;
+    struct dom_store_hold *holds = calloc(DOM_HOLDS_MAX, sizeof(*holds));
 
+    DOM_ASSERT(holds != NULL);
     *firstp = first;
-    DOM_ASSERT(pthread_mutex_lock(&store->hold_lock) == 0);
+    look->holds = holds;
     enum dom_code rc =
-        dom_store_holds(store, dom_region_number(region), store->holds, &num_holds, err);
-    look->holds = store->holds;
-    look->num_holds = num_holds;
+        dom_store_holds(store, dom_region_number(region), holds, &look->num_holds, err);
     for (unsigned n = 0; rc == DOM_OK && n < BUNDLES_MAX; n++) {
         if (*firstp + 2 * DOM_TILE_WIDTH > published || *firstp + DOM_TILE_WIDTH > copied) {
             break;
@@ -66,7 +66,7 @@ static enum dom_code find_first(struct dom_store *store, struct dom_region *regi
         }
         *firstp += DOM_TILE_WIDTH;
     }
-    DOM_ASSERT(pthread_mutex_unlock(&store->hold_lock) == 0);
+    free(holds);
     return rc;
 }
 
@@ -151,32 +151,25 @@ static enum dom_code prune_region(struct dom_store *store, struct dom_region *re
         return rc;
     }
     look.cutoff_ms = look.now_ms - keep_ms;
+    /* Until the pruning has been told: a hold is in force before that, or comes too late for it. The
+     * lock is the region's own: who hangs here with its disk keeps no other region's holds waiting. */
+    pthread_mutex_t *lock = &store->hold_locks[dom_region_number(region)];
+    DOM_ASSERT(pthread_mutex_lock(lock) == 0);
     rc = find_first(store, region, &look, &first, err);
     if (rc == DOM_OK && first > dom_audit_log_first(log)) {
         rc = tell_and_prune(region, first, look.cutoff_ms, err);
     }
+    DOM_ASSERT(pthread_mutex_unlock(lock) == 0);
     return rc;
 }
 
-uint64_t dom_store_prune(struct dom_store *store)
+void dom_store_prune(struct dom_store *store, struct dom_region *region)
 {
-    const struct dom_store_options *options = &store->host.options;
+    struct dom_error err = {0};
 
-    if (options->log_keep_ms == NULL || options->prune_interval_ms == 0) {
-        return UINT64_MAX;
+    enum dom_code rc = prune_region(store, region, &err);
+    if (rc != DOM_OK && rc != DOM_UNAVAILABLE) { /* UNAVAILABLE: stopping */
+        dom_log(DOM_LOG_ERROR, "store.prune_failed", "region=%s reason=\"%s\"",
+                dom_region_name(region), err.message);
     }
-    if (dom_store_now_us() < store->next_prune_us) {
-        return store->next_prune_us;
-    }
-    for (size_t i = 0; i < atomic_load(&store->host.num_regions); i++) {
-        struct dom_region *region = atomic_load(&store->host.regions[i]);
-        struct dom_error err = {0};
-        enum dom_code rc = prune_region(store, region, &err);
-        if (rc != DOM_OK && rc != DOM_UNAVAILABLE) { /* UNAVAILABLE: stopping */
-            dom_log(DOM_LOG_ERROR, "store.prune_failed", "region=%s reason=\"%s\"",
-                    dom_region_name(region), err.message);
-        }
-    }
-    store->next_prune_us = dom_store_now_us() + options->prune_interval_ms * 1000;
-    return store->next_prune_us;
 }

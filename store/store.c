@@ -174,9 +174,9 @@ enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_op
     store->lock_fd = -1;
     fill_host(store, options);
     DOM_ASSERT(pthread_mutex_init(&store->open_lock, NULL) == 0);
-    DOM_ASSERT(pthread_mutex_init(&store->hold_lock, NULL) == 0);
-    store->holds = calloc(DOM_HOLDS_MAX, sizeof(*store->holds));
-    DOM_ASSERT(store->holds != NULL);
+    for (size_t i = 0; i < DOM_REGIONS_MAX; i++) {
+        DOM_ASSERT(pthread_mutex_init(&store->hold_locks[i], NULL) == 0);
+    }
     struct dom_db_options db = {.compression = options->compression,
                                 .block_cache_bytes = options->block_cache_bytes,
                                 .write_buffer_bytes = options->write_buffer_bytes};
@@ -189,9 +189,6 @@ enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_op
     }
     if (rc == DOM_OK) {
         rc = dom_outside_start(&store->outside, store, err);
-    }
-    if (rc == DOM_OK) {
-        rc = dom_store_start_purger(store, err);
     }
     if (rc == DOM_OK) {
         rc = dom_fsck_start(&store->fsck, store, err);
@@ -244,15 +241,15 @@ void dom_store_destroy(struct dom_store *store)
     dom_placer_cleanup(&store->placer);
     dom_outside_destroy(store->outside);
     dom_waiter_cleanup(&store->watch);
-    dom_waiter_cleanup(&store->purger);
     dom_db_env_destroy(store->host.env);
     dom_claims_destroy(store->host.claims);
     if (store->lock_fd >= 0) {
         (void)close(store->lock_fd);
     }
     (void)pthread_mutex_destroy(&store->open_lock);
-    (void)pthread_mutex_destroy(&store->hold_lock);
-    free(store->holds);
+    for (size_t i = 0; i < DOM_REGIONS_MAX; i++) {
+        (void)pthread_mutex_destroy(&store->hold_locks[i]);
+    }
     free(store->data_dir);
     free(store->key_dir);
     free(store->audit_origin);

@@ -6,8 +6,9 @@
  * callback allows there (promise P1). The store knows no policy: the router turns a decision
  * into what stands in these structures.
  *
- * Threads: one commit thread per region, one replicator thread per region, a keeper, a purger and a
- * placer.
+ * Threads: for each region a commit thread, a replicator, a keeper, a purger, a look at its files and,
+ * where wanted, a witness; for all a placer, a watch, and where wanted a check and those of mirrors and
+ * of witnesses elsewhere.
  * Reads run on the caller's thread through a `struct dom_store_session` (one per thread).
  * Writes and appends are asynchronous: they return at once and hand themselves back through
  * options.post when durable, always from another thread, never inside the submitting call.
@@ -144,13 +145,13 @@ struct dom_store_options {
      * records are never placed anew. Placer. */
     bool (*placement)(void *context, struct dom_store_placement *out);
     /* Where the region's log says that this placement's policy is in force; -1: not known. NULL:
-     * never known. Purger. */
+     * never known. Purgers. */
     int64_t (*policy_index)(void *context, dom_store_region region);
     /* Appends the entry that `from`'s log must hold before these parts are made; nothing when they
      * cross no border. NULL: they never do. Placer. */
     enum dom_code (*transfer_entry)(void *context, const struct dom_store_transfer *transfer,
                                     struct dom_buffer *out, struct dom_error *err);
-    /* Whether what this limit key counted for is over. NULL: never. Purger. */
+    /* Whether what this limit key counted for is over. NULL: never. Purgers. */
     bool (*limit_over)(void *context, struct dom_slice key, int64_t now_ms);
     uint64_t place_per_s;          /* records a second, of one region, that may get further copies
                                     * because of a new placement; 0: 1,000 */
@@ -161,10 +162,10 @@ struct dom_store_options {
      * refused with AUDIT_UNAVAILABLE at once) and when it opens again, in that order. Any thread of
      * the store; must not block. */
     void (*audit_state)(void *context, dom_store_region region, bool writable);
+    /* How long entries of the logs are kept, ms; 0: for ever. Purgers. May be NULL. */
+    int64_t (*log_keep_ms)(void *context);
     /* Told when the scheduled check of a region finds damage, and when that has gone. May be NULL.
      * The check's thread. */
-    /* How long entries of the logs are kept, ms; 0: for ever. The purger's thread. May be NULL. */
-    int64_t (*log_keep_ms)(void *context);
     void (*fsck_state)(void *context, dom_store_region region, bool sound);
     void *context;
 };

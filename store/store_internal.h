@@ -19,6 +19,14 @@ struct dom_keeper {
     _Atomic bool hurry; /* somebody settles: sign at once */
 };
 
+/* purger.c */
+struct dom_purger {
+    struct dom_store *store;
+    struct dom_region *region;
+    struct dom_waiter waiter;
+    uint64_t next_prune_us;
+};
+
 /* watch.c: how long something has been seen at the same place. */
 struct dom_seen {
     uint64_t at; /* when it began there; 0: nowhere */
@@ -40,6 +48,7 @@ struct dom_desk;
 struct dom_keeping {
     struct dom_desk *desk; /* NULL: nobody is to be cosigned here */
     struct dom_keeper keeper;
+    struct dom_purger purger;
     struct dom_look look;
 };
 
@@ -64,15 +73,13 @@ struct dom_store {
 
     _Atomic(struct dom_keeping *) keeping[DOM_REGIONS_MAX]; /* NULL: the region is being opened */
     struct dom_placer placer;
-    struct dom_waiter watch;  /* watch.c */
-    struct dom_waiter purger; /* keeper.c */
+    struct dom_waiter watch; /* watch.c */
     struct dom_mirror *mirror; /* NULL: none is wanted */
-    struct dom_fsck *fsck; /* NULL: none is wanted */
+    struct dom_fsck *fsck;     /* NULL: none is wanted */
     struct dom_fsck_state fsck_states[DOM_REGIONS_MAX];
 
-    pthread_mutex_t hold_lock;
-    struct dom_store_hold *holds; /* DOM_HOLDS_MAX, for who has the lock */
-    uint64_t next_prune_us;       /* purger's */
+    /* By region: no hold is placed while it is found out, and told, what may be pruned. */
+    pthread_mutex_t hold_locks[DOM_REGIONS_MAX];
 
     struct dom_outside *outside; /* witnesses elsewhere; NULL: none */
     struct dom_cosigning {
@@ -93,14 +100,14 @@ struct dom_store_session {
 /* The region, or NULL: asserts that the number was given by dom_store_open_region. */
 struct dom_region *dom_store_at(const struct dom_store *store, dom_store_region region);
 
-/* keeping.c: starts all of a region's threads, or none. The keeper sleeps until it is woken: by then the
- * region is in the store's arrays. Errors: RESOURCE. */
+/* keeping.c: starts all of a region's threads, or none. Keeper and purger sleep until they are woken:
+ * by then the region is in the store's arrays. Errors: RESOURCE. */
 enum dom_code dom_keeping_start(struct dom_keeping **keepingp, struct dom_store *store,
                                 struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 /* They must have ended. NULL: nothing. */
 void dom_keeping_destroy(struct dom_keeping *keeping);
 struct dom_keeping *dom_store_keeping(struct dom_store *store, size_t number);
-/* Ends the keepers and those before them who write entries: purger, check, mirror; and who shows
+/* Ends the keepers and those before them who write entries: purgers, check, mirror; and who shows
  * checkpoints outside. */
 void dom_store_stop_keepers(struct dom_store *store);
 /* A checkpoint, purge or expiry of the region may be due. Any thread. */
@@ -109,7 +116,8 @@ void dom_store_wake_keeper(void *store, struct dom_region *region);
 /* These errors: RESOURCE; cleanup then too. */
 enum dom_code dom_keeper_start(struct dom_keeper *keeper, struct dom_store *store,
                                struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
-enum dom_code dom_store_start_purger(struct dom_store *store, struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_purger_start(struct dom_purger *purger, struct dom_store *store,
+                               struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 enum dom_code dom_look_start(struct dom_look *look, struct dom_store *store,
                              struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 
@@ -119,8 +127,8 @@ enum dom_code dom_fsck_start(struct dom_fsck **fsckp, struct dom_store *store,
                              struct dom_error *err) DOM_MUST_USE;
 /* NULL: nothing. */
 void dom_fsck_stop(struct dom_fsck *fsck);
-/* prune.c: does what is due; returns when it is due next. The purger's thread. */
-uint64_t dom_store_prune(struct dom_store *store);
+/* prune.c: prunes what may go of the region's log. The purger's thread. */
+void dom_store_prune(struct dom_store *store, struct dom_region *region);
 /* mirror.c: nothing, and NULL, without options.mirror_ms. Errors: RESOURCE; stop it then too. */
 enum dom_code dom_mirror_start(struct dom_mirror **mirrorp, struct dom_store *store,
                                struct dom_error *err) DOM_MUST_USE;
