@@ -1,5 +1,5 @@
-/* The scheduled check: each region's published log is verified whole and its database read whole,
- * at a bounded rate, one region after the other. */
+/* The scheduled check: a region's published log is verified whole and its database read whole, on a
+ * thread of the region's own: one whose disk hangs keeps no other from being checked. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,46 +13,48 @@
 #include "store/store_internal.h"
 
 #define FIRST_PAUSE_MS UINT64_C(60000) /* a start has other things to do */
-#define RATE           (UINT64_C(4) << 20)
+#define MAKE_UP_US     UINT64_C(20000)
 
-struct dom_fsck {
-    struct dom_store *store;
-    struct dom_scrub *scrubs[DOM_REGIONS_MAX];
-    char *db_paths[DOM_REGIONS_MAX];
-    uint64_t begin_us; /* of the run under way */
-    uint64_t bytes;
-    struct dom_waiter waiter;
-};
+/* The rate is one for all checks of the process. They share one schedule: what is read takes its time
+ * on it behind what others have read. No check has to hand anything on to the next, so one that hangs
+ * takes nothing, and the others read faster. Time that nobody used is over, but for the moment that
+ * reading itself or a late timer takes. */
+static uint64_t reserve(struct dom_store *store, size_t bytes)
+{
+    uint64_t start = dom_store_now_us() - MAKE_UP_US;
+    uint64_t taken = atomic_load(&store->fsck_taken_us);
+    uint64_t until = 0;
+
+    do {
+        until = dom_pace_due_us(taken > start ? taken : start, bytes, store->host.options.fsck_rate);
+    } while (!atomic_compare_exchange_weak(&store->fsck_taken_us, &taken, until));
+    return until;
+}
 
 static bool spend(void *context, size_t bytes)
 {
     struct dom_fsck *fsck = context;
-    struct dom_store *store = fsck->store;
 
     fsck->bytes += bytes;
-    return dom_waiter_wait(
-        &fsck->waiter, dom_pace_due_us(fsck->begin_us, fsck->bytes, store->host.options.fsck_rate));
+    return dom_waiter_wait(&fsck->waiter, reserve(fsck->store, bytes));
 }
 
-static enum dom_code check_log(struct dom_fsck *fsck, struct dom_region *region,
+static enum dom_code check_log(struct dom_fsck *fsck, const struct dom_pace *pace,
                                struct dom_error *err)
 {
-    struct dom_audit_log *log = dom_region_log(region);
-    struct dom_pace pace = {.spend = spend, .context = fsck};
+    struct dom_audit_log *log = dom_region_log(fsck->region);
     struct dom_verify_result result;
-    char dir[PATH_MAX];
 
     if (dom_audit_log_published_size(log) == 0) {
         return DOM_OK;
     }
-    (void)snprintf(dir, sizeof(dir), "%s/%s/audit", fsck->store->data_dir, dom_region_name(region));
-    struct dom_verify_options options = {.dir = dir,
+    struct dom_verify_options options = {.dir = dom_audit_log_dir(log),
                                          .keys = dom_audit_log_key(log),
                                          .num_keys = 1,
                                          /* What entries say is not the store's to judge; any
                                           * changed bit of them changes a hash. */
                                          .opaque_entries = true,
-                                         .pace = &pace};
+                                         .pace = pace};
     enum dom_code rc = dom_log_verify(&options, &result, err);
     if (rc != DOM_OK && rc != DOM_CANCELLED) {
         (void)dom_error_prefix(err, "published log");
@@ -60,22 +62,12 @@ static enum dom_code check_log(struct dom_fsck *fsck, struct dom_region *region,
     return rc;
 }
 
-static enum dom_code check_db(struct dom_fsck *fsck, struct dom_region *region,
+static enum dom_code check_db(struct dom_fsck *fsck, const struct dom_pace *pace,
                               struct dom_error *err)
 {
-    size_t number = (size_t)dom_region_number(region);
-    struct dom_pace pace = {.spend = spend, .context = fsck};
     uint64_t bytes = 0;
 
-    if (fsck->scrubs[number] == NULL) {
-        char path[PATH_MAX];
-        (void)snprintf(path, sizeof(path), "%s/%s/db", fsck->store->data_dir,
-                       dom_region_name(region));
-        fsck->db_paths[number] = strdup(path);
-        DOM_ASSERT(fsck->db_paths[number] != NULL);
-        fsck->scrubs[number] = dom_scrub_new(dom_region_db(region), fsck->db_paths[number]);
-    }
-    enum dom_code rc = dom_scrub_run(fsck->scrubs[number], &pace, &bytes, err);
+    enum dom_code rc = dom_scrub_run(fsck->scrub, pace, &bytes, err);
     if (rc != DOM_OK && rc != DOM_CANCELLED) {
         (void)dom_error_prefix(err, "database");
     }
@@ -100,10 +92,10 @@ static void tell_log(struct dom_region *region, bool sound, const char *reason)
     }
 }
 
-static void finish(struct dom_fsck *fsck, struct dom_region *region, enum dom_code rc,
-                   const struct dom_error *err)
+static void finish(struct dom_fsck *fsck, enum dom_code rc, const struct dom_error *err)
 {
     struct dom_store *store = fsck->store;
+    struct dom_region *region = fsck->region;
     struct dom_fsck_state *state = &store->fsck_states[dom_region_number(region)];
     uint64_t took_ms = (dom_store_now_us() - fsck->begin_us) / 1000;
     bool sound = rc == DOM_OK;
@@ -131,68 +123,60 @@ static void finish(struct dom_fsck *fsck, struct dom_region *region, enum dom_co
     }
 }
 
-static bool check_region(struct dom_fsck *fsck, struct dom_region *region)
+/* False: it is to end. */
+static bool check(struct dom_fsck *fsck)
 {
+    struct dom_pace pace = {.spend = spend, .context = fsck};
     struct dom_error err = {0};
 
     fsck->begin_us = dom_store_now_us();
     fsck->bytes = 0;
-    enum dom_code rc = check_log(fsck, region, &err);
+    enum dom_code rc = check_log(fsck, &pace, &err);
     if (rc == DOM_OK) {
-        rc = check_db(fsck, region, &err);
+        rc = check_db(fsck, &pace, &err);
     }
     if (rc == DOM_CANCELLED) {
         return false;
     }
-    finish(fsck, region, rc, &err);
+    finish(fsck, rc, &err);
     return true;
 }
 
 static void run(void *context)
 {
     struct dom_fsck *fsck = context;
-    struct dom_store *store = fsck->store;
-    uint64_t interval_us = store->host.options.fsck_interval_ms * 1000;
+    uint64_t interval_us = fsck->store->host.options.fsck_interval_ms * 1000;
     uint64_t first_us = interval_us < FIRST_PAUSE_MS * 1000 ? interval_us : FIRST_PAUSE_MS * 1000;
     uint64_t next = dom_store_now_us() + first_us;
 
-    while (dom_waiter_wait(&fsck->waiter, next)) {
-        next = dom_store_now_us() + interval_us;
-        for (size_t i = 0; i < atomic_load(&store->host.num_regions); i++) {
-            if (!check_region(fsck, atomic_load(&store->host.regions[i]))) {
-                return;
-            }
+    do {
+        if (!dom_waiter_wait(&fsck->waiter, next)) {
+            break;
         }
-    }
+        next = dom_store_now_us() + interval_us;
+    } while (check(fsck));
 }
 
-enum dom_code dom_fsck_start(struct dom_fsck **fsckp, struct dom_store *store,
-                             struct dom_error *err)
+enum dom_code dom_fsck_start(struct dom_fsck *fsck, struct dom_store *store,
+                             struct dom_region *region, struct dom_error *err)
 {
-    *fsckp = NULL;
+    char path[PATH_MAX];
+
     if (store->host.options.fsck_interval_ms == 0) {
         return DOM_OK;
     }
-    if (store->host.options.fsck_rate == 0) {
-        store->host.options.fsck_rate = RATE;
-    }
-    struct dom_fsck *fsck = calloc(1, sizeof(*fsck));
-    DOM_ASSERT(fsck != NULL);
+    (void)snprintf(path, sizeof(path), "%s/%s/db", store->data_dir, dom_region_name(region));
     fsck->store = store;
-    *fsckp = fsck;
-    return dom_waiter_start(&fsck->waiter, "fsck", NULL, run, fsck, err);
+    fsck->region = region;
+    fsck->db_path = strdup(path);
+    DOM_ASSERT(fsck->db_path != NULL);
+    fsck->scrub = dom_scrub_new(dom_region_db(region), fsck->db_path);
+    return dom_waiter_start(&fsck->waiter, "fsck", dom_region_name(region), run, fsck, err);
 }
 
-void dom_fsck_stop(struct dom_fsck *fsck)
+void dom_fsck_cleanup(struct dom_fsck *fsck)
 {
-    if (fsck == NULL) {
-        return;
-    }
-    dom_waiter_join(&fsck->waiter);
     dom_waiter_cleanup(&fsck->waiter);
-    for (size_t i = 0; i < DOM_REGIONS_MAX; i++) {
-        dom_scrub_destroy(fsck->scrubs[i]);
-        free(fsck->db_paths[i]);
-    }
-    free(fsck);
+    dom_scrub_destroy(fsck->scrub);
+    free(fsck->db_path);
 }

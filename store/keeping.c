@@ -1,5 +1,5 @@
 /* The threads that each region has for itself, so that one whose disk hangs keeps nobody waiting but
- * itself: a witness, a keeper, a purger and a look. */
+ * itself: a witness, a keeper, a purger, a check and a look. */
 #include <stdlib.h>
 
 #include "base/assert.h"
@@ -23,10 +23,14 @@ enum dom_code dom_keeping_start(struct dom_keeping **keepingp, struct dom_store 
         rc = dom_purger_start(&keeping->purger, store, region, err);
     }
     if (rc == DOM_OK) {
+        rc = dom_fsck_start(&keeping->fsck, store, region, err);
+    }
+    if (rc == DOM_OK) {
         rc = dom_look_start(&keeping->look, store, region, err);
     }
     if (rc != DOM_OK) {
         dom_waiter_join(&keeping->look.waiter);
+        dom_waiter_join(&keeping->fsck.waiter);
         dom_waiter_join(&keeping->purger.waiter);
         dom_waiter_join(&keeping->keeper.waiter);
         dom_desk_stop(keeping->desk);
@@ -45,6 +49,7 @@ void dom_keeping_destroy(struct dom_keeping *keeping)
     dom_desk_destroy(keeping->desk);
     dom_waiter_cleanup(&keeping->keeper.waiter);
     dom_waiter_cleanup(&keeping->purger.waiter);
+    dom_fsck_cleanup(&keeping->fsck);
     dom_waiter_cleanup(&keeping->look.waiter);
     free(keeping);
 }
@@ -56,15 +61,15 @@ void dom_store_stop_keepers(struct dom_store *store)
 
     for (size_t i = 0; i < count; i++) {
         dom_waiter_end(&dom_store_keeping(store, i)->purger.waiter);
+        dom_waiter_end(&dom_store_keeping(store, i)->fsck.waiter);
     }
     dom_outside_end(store->outside);
     dom_mirror_stop(store->mirror);
     store->mirror = NULL;
     for (size_t i = 0; i < count; i++) {
         dom_waiter_join(&dom_store_keeping(store, i)->purger.waiter);
+        dom_waiter_join(&dom_store_keeping(store, i)->fsck.waiter);
     }
-    dom_fsck_stop(store->fsck);
-    store->fsck = NULL;
     for (size_t i = 0; i < count; i++) {
         dom_waiter_end(&dom_store_keeping(store, i)->keeper.waiter);
     }

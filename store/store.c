@@ -17,6 +17,7 @@
 
 #define CHECKPOINT_MS 800U /* leaves time to sign and to publish within the second */
 #define PURGE_MS      30000U
+#define FSCK_RATE     (UINT64_C(4) << 20)
 
 struct dom_region *dom_store_at(const struct dom_store *store, dom_store_region region)
 {
@@ -144,6 +145,9 @@ static void fill_host(struct dom_store *store, const struct dom_store_options *o
     if (host->options.wait_ms == 0) {
         host->options.wait_ms = DOM_AUDIT_WAIT_MS;
     }
+    if (host->options.fsck_rate == 0) {
+        host->options.fsck_rate = FSCK_RATE;
+    }
     if (host->options.clock == NULL) {
         host->options.clock = dom_clock_system();
     }
@@ -189,9 +193,6 @@ enum dom_code dom_store_new(struct dom_store **storep, const struct dom_store_op
     }
     if (rc == DOM_OK) {
         rc = dom_outside_start(&store->outside, store, err);
-    }
-    if (rc == DOM_OK) {
-        rc = dom_fsck_start(&store->fsck, store, err);
     }
     if (rc == DOM_OK) {
         rc = dom_mirror_start(&store->mirror, store, err);

@@ -7,8 +7,8 @@
  * into what stands in these structures.
  *
  * Threads: for each region a commit thread, a replicator, a keeper, a purger, a look at its files and,
- * where wanted, a witness; for all a placer, a watch, and where wanted a check and those of mirrors and
- * of witnesses elsewhere.
+ * where wanted, a witness and a check; for all a placer, a watch, and where wanted those of mirrors and of
+ * witnesses elsewhere.
  * Reads run on the caller's thread through a `struct dom_store_session` (one per thread).
  * Writes and appends are asynchronous: they return at once and hand themselves back through
  * options.post when durable, always from another thread, never inside the submitting call.
@@ -122,7 +122,8 @@ struct dom_store_options {
                                     * region are mirrored in that region's log; 0: never */
     uint64_t fsck_interval_ms;     /* each region's log and database are read whole and checked,
                                     * then again after this; 0: never */
-    uint64_t fsck_rate;            /* bytes per second that this may read; 0: 4 MiB */
+    uint64_t fsck_rate;            /* bytes per second that all regions' checks may read together;
+                                    * 0: 4 MiB */
     uint64_t prune_interval_ms;    /* how often the logs are looked through for entries older than
                                     * log_keep_ms; 0: never */
     bool test_plain;               /* TEST ONLY: no encryption, no blind keys: the key is kind, 0,
@@ -165,7 +166,7 @@ struct dom_store_options {
     /* How long entries of the logs are kept, ms; 0: for ever. Purgers. May be NULL. */
     int64_t (*log_keep_ms)(void *context);
     /* Told when the scheduled check of a region finds damage, and when that has gone. May be NULL.
-     * The check's thread. */
+     * The check's thread; the regions' checks run side by side. */
     void (*fsck_state)(void *context, dom_store_region region, bool sound);
     void *context;
 };

@@ -27,6 +27,18 @@ struct dom_purger {
     uint64_t next_prune_us;
 };
 
+/* fsck.c: the scheduled check. */
+struct dom_scrub;
+struct dom_fsck {
+    struct dom_store *store;
+    struct dom_region *region;
+    struct dom_waiter waiter;
+    struct dom_scrub *scrub;
+    char *db_path;
+    uint64_t begin_us; /* of the run under way */
+    uint64_t bytes;
+};
+
 /* watch.c: how long something has been seen at the same place. */
 struct dom_seen {
     uint64_t at; /* when it began there; 0: nowhere */
@@ -49,6 +61,7 @@ struct dom_keeping {
     struct dom_desk *desk; /* NULL: nobody is to be cosigned here */
     struct dom_keeper keeper;
     struct dom_purger purger;
+    struct dom_fsck fsck; /* not started: none is wanted */
     struct dom_look look;
 };
 
@@ -75,8 +88,8 @@ struct dom_store {
     struct dom_placer placer;
     struct dom_waiter watch; /* watch.c */
     struct dom_mirror *mirror; /* NULL: none is wanted */
-    struct dom_fsck *fsck;     /* NULL: none is wanted */
     struct dom_fsck_state fsck_states[DOM_REGIONS_MAX];
+    _Atomic uint64_t fsck_taken_us; /* up to then, at its rate, what is to be read has been read */
 
     /* By region: no hold is placed while it is found out, and told, what may be pruned. */
     pthread_mutex_t hold_locks[DOM_REGIONS_MAX];
@@ -107,26 +120,24 @@ enum dom_code dom_keeping_start(struct dom_keeping **keepingp, struct dom_store 
 /* They must have ended. NULL: nothing. */
 void dom_keeping_destroy(struct dom_keeping *keeping);
 struct dom_keeping *dom_store_keeping(struct dom_store *store, size_t number);
-/* Ends the keepers and those before them who write entries: purgers, check, mirror; and who shows
- * checkpoints outside. */
+/* Ends the keepers and those before them who write entries: purgers, checks, the mirror; and who
+ * shows checkpoints outside. */
 void dom_store_stop_keepers(struct dom_store *store);
 /* A checkpoint, purge or expiry of the region may be due. Any thread. */
 void dom_store_wake_keeper(void *store, struct dom_region *region);
 
-/* These errors: RESOURCE; cleanup then too. */
+/* These errors: RESOURCE; cleanup then too. dom_fsck_start does nothing without
+ * options.fsck_interval_ms. */
 enum dom_code dom_keeper_start(struct dom_keeper *keeper, struct dom_store *store,
                                struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 enum dom_code dom_purger_start(struct dom_purger *purger, struct dom_store *store,
                                struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+enum dom_code dom_fsck_start(struct dom_fsck *fsck, struct dom_store *store,
+                             struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+void dom_fsck_cleanup(struct dom_fsck *fsck);
 enum dom_code dom_look_start(struct dom_look *look, struct dom_store *store,
                              struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
 
-/* fsck.c: nothing, and NULL, without options.fsck_interval_ms. Errors: RESOURCE; stop it
- * then too. */
-enum dom_code dom_fsck_start(struct dom_fsck **fsckp, struct dom_store *store,
-                             struct dom_error *err) DOM_MUST_USE;
-/* NULL: nothing. */
-void dom_fsck_stop(struct dom_fsck *fsck);
 /* prune.c: prunes what may go of the region's log. The purger's thread. */
 void dom_store_prune(struct dom_store *store, struct dom_region *region);
 /* mirror.c: nothing, and NULL, without options.mirror_ms. Errors: RESOURCE; stop it then too. */

@@ -24,17 +24,20 @@ struct world {
     pthread_cond_t changed;
     int damaged; /* times told */
     int sound;
+    bool hang; /* who tells of region 0 waits while this is so */
 };
 
 static void fsck_state(void *context, dom_store_region region, bool sound)
 {
     struct world *w = context;
 
-    (void)region;
     (void)pthread_mutex_lock(&w->lock);
     w->damaged += sound ? 0 : 1;
     w->sound += sound ? 1 : 0;
     (void)pthread_cond_broadcast(&w->changed);
+    while (w->hang && region == 0) {
+        (void)pthread_cond_wait(&w->changed, &w->lock);
+    }
     (void)pthread_mutex_unlock(&w->lock);
 }
 
@@ -54,10 +57,19 @@ static int setup(void **state)
     return 0;
 }
 
+static void set_hang(struct world *w, bool hang)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    w->hang = hang;
+    (void)pthread_cond_broadcast(&w->changed);
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
 static int teardown(void **state)
 {
     struct world *w = *state;
 
+    set_hang(w, false);
     harness_cleanup(&w->h);
     (void)pthread_cond_destroy(&w->changed);
     (void)pthread_mutex_destroy(&w->lock);
@@ -65,12 +77,17 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct dom_store_stats stats_of(struct world *w)
+static struct dom_store_stats stats_in(struct world *w, dom_store_region region)
 {
     struct dom_store_stats stats = {0};
 
-    dom_store_stats(w->h.store, 0, &stats);
+    dom_store_stats(w->h.store, region, &stats);
     return stats;
+}
+
+static struct dom_store_stats stats_of(struct world *w)
+{
+    return stats_in(w, 0);
 }
 
 static uint64_t now_ms(void)
@@ -79,16 +96,21 @@ static uint64_t now_ms(void)
 }
 
 /* Checks that end after now: `count` whole ones. */
-static void await_runs(struct world *w, uint64_t count)
+static void await_runs_in(struct world *w, dom_store_region region, uint64_t count)
 {
     uint64_t until = now_ms() + WAIT_MS;
-    uint64_t want = stats_of(w).fsck_runs + count + 1; /* one may be under way */
+    uint64_t want = stats_in(w, region).fsck_runs + count + 1; /* one may be under way */
 
-    while (stats_of(w).fsck_runs < want) {
+    while (stats_in(w, region).fsck_runs < want) {
         struct timespec pause = {.tv_nsec = 2000000}; /* nobody tells of a check without a change */
         assert_true(now_ms() < until);
         (void)nanosleep(&pause, NULL);
     }
+}
+
+static void await_runs(struct world *w, uint64_t count)
+{
+    await_runs_in(w, 0, count);
 }
 
 static void await_damage(struct world *w, int damaged)
@@ -242,26 +264,69 @@ static void a_flipped_bit_of_the_database_is_found_within_one_cycle(void **state
     }
 }
 
+static void a_check_that_hangs_keeps_no_other_region_from_being_checked(void **state)
+{
+    struct world *w = *state;
+    char path[600];
+
+    harness_open(&w->h, 2);
+    harness_append(&w->h, 300);
+    harness_settle(&w->h);
+    await_runs(w, 1);
+    set_hang(w, true);
+    first_of(w, "r0/audit/tile/entries/000", path);
+    flip(path, 20);
+    await_damage(w, 1);
+    uint64_t runs = stats_of(w).fsck_runs;
+    await_runs_in(w, 1, 3);
+    assert_int_equal(stats_of(w).fsck_runs, runs);
+    flip(path, 20);
+    set_hang(w, false);
+    await_runs(w, 1);
+    assert_int_equal(stats_of(w).fsck_damaged, 0);
+}
+
+/* Bytes that whole checks of the region read after `before`, at least: the first of them may have begun
+ * earlier. */
+static uint64_t read_since(struct world *w, dom_store_region region,
+                           const struct dom_store_stats *before)
+{
+    struct dom_store_stats now = stats_in(w, region);
+    uint64_t runs = now.fsck_runs - before->fsck_runs;
+
+    return runs == 0 ? 0 : (now.fsck_bytes - before->fsck_bytes) / runs * (runs - 1);
+}
+
+/* The two regions share it. */
 static void reading_keeps_to_its_rate_and_stops_at_once(void **state)
 {
     struct world *w = *state;
+    const uint64_t rate = 256U << 10;
+    const uint64_t make_up_ms = 25; /* of time that passed unused */
+    char value[2048];
 
-    w->h.options.fsck_rate = 64U << 10;
-    harness_open(&w->h, 1);
+    memset(value, 'v', sizeof(value) - 1);
+    value[sizeof(value) - 1] = '\0';
+    w->h.options.fsck_rate = rate;
+    harness_open(&w->h, 2);
     harness_append(&w->h, 3000);
-    harness_settle(&w->h);
-    uint64_t begin = now_ms();
-    uint64_t runs = stats_of(w).fsck_runs;
-    uint64_t bytes = stats_of(w).fsck_bytes;
-    while (stats_of(w).fsck_runs < runs + 2) {
-        struct timespec pause = {.tv_nsec = 5000000};
-        assert_true(now_ms() < begin + WAIT_MS);
-        (void)nanosleep(&pause, NULL);
+    for (int i = 0; i < 60; i++) {
+        char id[16];
+        (void)snprintf(id, sizeof(id), "id-%d", i);
+        (void)harness_put(&w->h, 1, id, value);
     }
-    /* The second of them began after now. */
-    uint64_t per_run = (stats_of(w).fsck_bytes - bytes) / 2;
-    assert_true(per_run > 64U << 10);
-    assert_true(now_ms() - begin >= per_run * 1000 / (64U << 10));
+    harness_settle(&w->h);
+    await_runs(w, 0);
+    uint64_t begin = now_ms();
+    struct dom_store_stats here = stats_in(w, 0);
+    struct dom_store_stats there = stats_in(w, 1);
+    await_runs(w, 2);
+    await_runs_in(w, 1, 0);
+    uint64_t here_bytes = read_since(w, 0, &here);
+    uint64_t there_bytes = read_since(w, 1, &there);
+    uint64_t took_ms = now_ms() - begin;
+    assert_true(here_bytes > rate / 2 && there_bytes > rate / 2);
+    assert_true(took_ms + make_up_ms >= (here_bytes + there_bytes) * 1000 / rate);
     begin = now_ms();
     harness_close(&w->h);
     assert_true(now_ms() - begin < 5000);
@@ -283,6 +348,7 @@ int main(void)
         T(a_sound_region_stays_sound),
         T(a_flipped_bit_of_the_published_log_is_found_and_its_mending_too),
         T(a_flipped_bit_of_the_database_is_found_within_one_cycle),
+        T(a_check_that_hangs_keeps_no_other_region_from_being_checked),
         T(reading_keeps_to_its_rate_and_stops_at_once),
         cmocka_unit_test(pace_is_exact_and_does_not_overflow),
     };
