@@ -614,6 +614,40 @@ def _(env):
         equal(env.stop(world.router), 0, "exit code")
 
 
+@suite.check("one region's disk hangs: deleted bytes of the others are purged in time (P9)")
+@root_only
+def _(env):
+    purge_s, other = 4, "eu-west-2"
+    with FaultFs(env, os.path.join(env.folder("purges"), REGION), "purges") as fs:
+        world = World(env, "purges", extra="store = { purge_ms = %d; };\n" % (purge_s * 1000))
+        there = env.client(world.router, "room-service", other)
+
+        def purges(region):
+            return world.gauge('domicile_store_purges_total{region="%s"}' % region)
+
+        # All of the disk, and the worst moment: a thread of RocksDB's own is writing a table.
+        for count, word in enumerate(("hang", "hang .sst"), 1):
+            # Not public: no replica hangs, and no outbox waits for one.
+            for caller, place in ((world.writer, "SE"), (there, "GB")):
+                caller.put("live_room", "gone-" + place, place, {"title": "t"})
+            world.router.settle()
+            world.writer.call(RECORD + "DeleteRecord", kind="live_room", id="gone-SE",
+                              purpose="serve")
+            fs.say(word)  # the purge of what is on this disk is due before the other's
+            began = time.monotonic()
+            there.call(RECORD + "DeleteRecord", kind="live_room", id="gone-GB",
+                       purpose="serve")
+            wait_until(lambda: purges(other) == count, 2 * purge_s, word + ": the other's purge")
+            took = time.monotonic() - began
+            print("# %s: purged %.1f s after the deletion, of %d" % (word, took, purge_s))
+            true(took <= purge_s, "%s: purged after %.1f s" % (word, took))
+            equal(purges(REGION), count - 1, "purges of the region that hangs")
+            fs.say("ok")
+            world.until_open(time.monotonic())
+            wait_until(lambda: purges(REGION) == count, 2 * purge_s, word + ": its own purge")
+        equal(env.stop(world.router), 0, "exit code")
+
+
 @suite.check("the tile folder cannot be written: closed, and open again by itself")
 def _(env):
     world = World(env, "tilefile")

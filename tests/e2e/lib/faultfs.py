@@ -4,9 +4,9 @@ file says otherwise.
 
     faultfs.py BELOW MOUNT CONTROL [CACHE_S]
 
-The control file holds one word, looked at before each operation that changes anything: `ok`; `eio`,
-`enospc`, `erofs`, which is then the error; `hang`: it does not return before the word is another.
-Reading goes on. The file CONTROL.hung then holds when (time.monotonic) the first of them began to
+The control file holds a word, looked at before each operation that changes anything: `ok`; `eio`,
+`enospc`, `erofs`, which is then the error; `hang`: it does not return before the word is another;
+`hang END`: likewise, but only on paths that end so. Reading goes on. The file CONTROL.hung then holds when (time.monotonic) the first of them began to
 hang. CACHE_S: for how long the kernel may answer by itself for names and attributes (1).
 (Debian's python3-fusepy.)
 """
@@ -27,11 +27,11 @@ class FaultFs(fusepy.Operations):
     def _path(self, path):
         return self.below + path
 
-    def _gate(self):
+    def _gate(self, path):
         while True:
             with open(self.control, encoding="ascii") as f:
-                word = f.read().strip()
-            if word != "hang":
+                word, _, end = f.read().strip().partition(" ")
+            if word != "hang" or not path.endswith(end):
                 self.hung = False
                 break
             if not self.hung:
@@ -67,56 +67,56 @@ class FaultFs(fusepy.Operations):
 
     def open(self, path, flags):
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_TRUNC):
-            self._gate()
+            self._gate(path)
         return os.open(self._path(path), flags & ~os.O_APPEND)
 
     def create(self, path, mode, fi=None):
-        self._gate()
+        self._gate(path)
         return os.open(self._path(path), os.O_RDWR | os.O_CREAT, mode)
 
     def read(self, path, size, offset, fh):
         return os.pread(fh, size, offset)
 
     def write(self, path, data, offset, fh):
-        self._gate()
+        self._gate(path)
         return os.pwrite(fh, data, offset)
 
     def truncate(self, path, length, fh=None):
-        self._gate()
+        self._gate(path)
         os.truncate(self._path(path), length)
 
     def fsync(self, path, datasync, fh):
-        self._gate()
+        self._gate(path)
         os.fdatasync(fh) if datasync else os.fsync(fh)
 
     def fsyncdir(self, path, datasync, fh):
-        self._gate()
+        self._gate(path)
 
     def release(self, path, fh):
         os.close(fh)
 
     def mkdir(self, path, mode):
-        self._gate()
+        self._gate(path)
         os.mkdir(self._path(path), mode)
 
     def rmdir(self, path):
-        self._gate()
+        self._gate(path)
         os.rmdir(self._path(path))
 
     def unlink(self, path):
-        self._gate()
+        self._gate(path)
         os.unlink(self._path(path))
 
     def rename(self, old, new):
-        self._gate()
+        self._gate(new)
         os.rename(self._path(old), self._path(new))
 
     def chmod(self, path, mode):
-        self._gate()
+        self._gate(path)
         os.chmod(self._path(path), mode)
 
     def chown(self, path, uid, gid):
-        self._gate()
+        self._gate(path)
         os.chown(self._path(path), uid, gid)
 
     def utimens(self, path, times=None):
