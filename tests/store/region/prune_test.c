@@ -38,10 +38,80 @@ static int setup(void **state)
     return 0;
 }
 
+/* Stops the purger of r0 between finding out what may go, of which there is something at NOW_MS, and
+ * telling it: there it asks for its policy's term, then for the time of the entry. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool armed;
+    bool next;
+    bool stopped;
+    bool placed; /* a hold, meanwhile */
+    int64_t now_ms;
+} s_gap = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void set_gap(bool *what, bool value)
+{
+    (void)pthread_mutex_lock(&s_gap.lock);
+    *what = value;
+    (void)pthread_cond_broadcast(&s_gap.changed);
+    (void)pthread_mutex_unlock(&s_gap.lock);
+}
+
+/* False: it has not come to be in time. */
+static bool await_gap(const bool *what, unsigned wait_ms)
+{
+    struct timespec until;
+    int late = 0;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    until.tv_sec += wait_ms / 1000 + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    (void)pthread_mutex_lock(&s_gap.lock);
+    while (!*what && late == 0) {
+        late = pthread_cond_timedwait(&s_gap.changed, &s_gap.lock, &until);
+    }
+    bool is = *what;
+    (void)pthread_mutex_unlock(&s_gap.lock);
+    return is;
+}
+
+static int64_t gap_keep_ms(void *context)
+{
+    (void)context;
+    (void)pthread_mutex_lock(&s_gap.lock);
+    s_gap.next = s_gap.armed && s_gap.now_ms == NOW_MS;
+    (void)pthread_mutex_unlock(&s_gap.lock);
+    return KEEP_MS;
+}
+
+static int64_t gap_wall_ms(const struct dom_clock *clock)
+{
+    const struct harness *h = clock->impl;
+    int64_t now = h->wall_ms;
+    char name[16] = "";
+
+    (void)pthread_getname_np(pthread_self(), name, sizeof(name));
+    if (strcmp(name, "purger:r0") != 0) {
+        return now;
+    }
+    (void)pthread_mutex_lock(&s_gap.lock);
+    s_gap.now_ms = now;
+    s_gap.stopped = s_gap.next && s_gap.armed;
+    (void)pthread_cond_broadcast(&s_gap.changed);
+    while (s_gap.stopped && s_gap.armed) {
+        (void)pthread_cond_wait(&s_gap.changed, &s_gap.lock);
+    }
+    (void)pthread_mutex_unlock(&s_gap.lock);
+    return now;
+}
+
 static int teardown(void **state)
 {
     struct harness *h = *state;
 
+    set_gap(&s_gap.armed, false);
     harness_cleanup(h);
     dom_log_set_level(DOM_LOG_ERROR);
     free(h);
@@ -371,6 +441,60 @@ static void holds_keep_what_they_name(void **state)
     all_proofs_hold(h);
 }
 
+static void *place_late(void *arg)
+{
+    struct harness *h = arg;
+    struct dom_store_hold hold = {.id = "late", .reason = "case 8"};
+
+    if (dom_store_place_hold(h->store, 0, &hold, DOM_SLICE_LIT("op"), NULL) == DOM_OK) {
+        set_gap(&s_gap.placed, true);
+    }
+    return NULL;
+}
+
+struct order {
+    uint64_t pruned;
+    uint64_t held;
+};
+
+static bool note_order(void *context, uint64_t index, struct dom_slice entry)
+{
+    struct order *order = context;
+
+    if (memmem(entry.data, entry.len, "\"action\":\"prune\"", 16) != NULL) {
+        order->pruned = index;
+    } else if (memmem(entry.data, entry.len, "\"hold\":\"late\"", 13) != NULL) {
+        order->held = index;
+    }
+    return true;
+}
+
+/* Whoever reads the log sees a hold before the pruning only if the pruning heeded it. */
+static void a_hold_is_not_placed_between_looking_and_telling(void **state)
+{
+    struct harness *h = *state;
+    struct order order = {0};
+    pthread_t thread;
+
+    h->clock.wall_ms = gap_wall_ms;
+    h->options.log_keep_ms = gap_keep_ms;
+    open_held(h);
+    harness_settle(h);
+    set_gap(&s_gap.armed, true);
+    h->wall_ms = NOW_MS;
+    assert_true(await_gap(&s_gap.stopped, WAIT_MS));
+    assert_int_equal(pthread_create(&thread, NULL, place_late, h), 0);
+    assert_false(await_gap(&s_gap.placed, 300)); /* nobody tells that nothing happens */
+    set_gap(&s_gap.armed, false);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(s_gap.placed);
+    await_first(h, 1024);
+    harness_settle(h);
+    assert_int_equal(dom_store_log_entries(h->store, 0, 1024, 100000, note_order, &order, &h->err),
+                     DOM_OK);
+    assert_true(order.pruned > 0 && order.held > order.pruned);
+}
+
 static void holds_are_entries_and_bad_ones_are_refused(void **state)
 {
     struct harness *h = *state;
@@ -498,6 +622,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(old_entries_go_and_their_hashes_stay),       T(loss_is_no_pruning_and_pruning_no_loss),
         T(a_statement_without_its_entry_is_refused),   T(holds_keep_what_they_name),
+        T(a_hold_is_not_placed_between_looking_and_telling),
         T(holds_are_entries_and_bad_ones_are_refused), T(the_bytes_are_gone_from_the_database_too),
         T(demanded_copies_come_first),
     };
