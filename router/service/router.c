@@ -61,9 +61,8 @@ static void store_post(void *context, struct dom_store_op *first, struct dom_sto
     struct dom_async *alone = first == last ? first->owner : NULL;
 
     if (alone != NULL && alone->prompt != NULL && first->code == DOM_OK && alone->prompt(alone)) {
-        /* Nobody else waits for this thread, and the I/O thread need not be woken first: at low
-         * load that is a fifth of what an entry costs its caller. Under load the I/O thread sends
-         * what a group brings, while the next group is written. */
+        /* Nobody else waits for this thread, and the I/O thread need not be woken first. Under load
+         * the I/O thread sends what a group brings, while the next group is written. */
         return;
     }
     for (struct dom_store_op *op = first; op != NULL; op = next) {
