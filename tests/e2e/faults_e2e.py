@@ -1034,6 +1034,49 @@ def _(env):
         true(words in done.stderr, "%s: %s" % (text, done.stderr))
 
 
+# ---- callers that go ----
+
+# Asks for the record across the border without end, and says when it has had an answer.
+ASKER = """
+import sys, grpc
+with grpc.insecure_channel(sys.argv[1]) as channel:
+    get = channel.unary_unary("/domicile.v1.RecordService/GetRecord")
+    identity = (("domicile-service", "moderation"), ("domicile-region", "us-east-1"))
+    while True:
+        get(bytes.fromhex(sys.argv[2]), metadata=identity, timeout=10)
+        print("answered", flush=True)
+"""
+
+
+@suite.check("callers give up, or are killed, while the answer to their one crossing is under way: every "
+             "call ends, nothing is lost")
+def _(env):
+    with audit_keys("wait_ms = 5000;"):  # a slow sync is not what is looked at here
+        world = World(env, "callers-go")
+    world.calm(20)
+    request = b"".join((piece(1, "live_room"), piece(2, "r"), piece(3, "SE"), piece(4, "moderation"),
+                        piece(5, "title")))
+    outcomes = {}
+    for i in range(600):  # one at a time: each is alone in its group
+        try:
+            raw_call(world.abroad, RECORD + "GetRecord", request, timeout=0.0004 * (1 + i % 10))
+            outcome = "OK"
+        except rpc.Failure as failure:
+            outcome = failure.code
+        outcomes[outcome] = outcomes.get(outcome, 0) + 1
+    print("# %s" % outcomes)
+    equal(sorted(outcomes), ["DEADLINE_EXCEEDED", "OK"], "how the calls ended")
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", ASKER, world.router.address, request.hex()],
+                              stdout=subprocess.PIPE, text=True) as asker:
+            equal(asker.stdout.readline(), "answered\n", "what the caller says")
+            asker.kill()
+    wait_until(lambda: world.gauge("domicile_rpc_in_flight") == 0, 5, "the end of every call")
+    world.calm(5)
+    world.nothing_lost()
+    equal(env.stop(world.router), 0, "exit code")
+
+
 # ---- the order of system calls ----
 
 class Trace:
