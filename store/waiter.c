@@ -82,7 +82,9 @@ void dom_waiter_wake(struct dom_waiter *waiter)
 
 void dom_waiter_end(struct dom_waiter *waiter)
 {
-    tell(waiter, &waiter->ending);
+    if (waiter->started) {
+        tell(waiter, &waiter->ending);
+    }
 }
 
 bool dom_waiter_ending(struct dom_waiter *waiter)

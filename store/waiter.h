@@ -36,7 +36,8 @@ enum dom_code dom_waiter_start(struct dom_waiter *waiter, const char *role, cons
 bool dom_waiter_wait(struct dom_waiter *waiter, uint64_t until_us);
 void dom_waiter_wake(struct dom_waiter *waiter);
 
-/* It is to end, and is not awaited. Of several, tell all and then join: they end side by side. */
+/* It is to end, and is not awaited; nothing when it was never started. Of several, tell all and then
+ * join: they end side by side. */
 void dom_waiter_end(struct dom_waiter *waiter);
 bool dom_waiter_ending(struct dom_waiter *waiter);
 /* Ends it, and returns when it has ended; nothing when it was never started. */

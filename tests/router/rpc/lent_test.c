@@ -196,78 +196,66 @@ static struct dom_rpc_client *client_of(struct world *world)
     return client;
 }
 
-/* Calls once; returns the letter of whoever ended the call. */
-static char call(struct dom_rpc_client *client, struct dom_rpc_result *result)
+/* A server's life with `num` calls, one after the other. Counts what the answerer ([0]) and the I/O
+ * thread ([1]) ended, as the caller was told. */
+static void serve(struct world *world, enum ending ending, unsigned num, unsigned by[2],
+                  struct dom_rpc_stats *stats)
 {
-    assert_true(dom_rpc_client_call(client, LEND, DOM_SLICE_LIT("ask"), T, result));
-    assert_int_equal(result->reply.len, 4);
-    assert_memory_equal(result->reply.data, "ask", 3);
-    return (char)result->reply.data[3];
+    struct dom_rpc_result result = {0};
+
+    by[0] = 0;
+    by[1] = 0;
+    start(world, ending);
+    struct dom_rpc_client *client = client_of(world);
+    for (unsigned i = 0; i < num; i++) {
+        assert_true(dom_rpc_client_call(client, LEND, DOM_SLICE_LIT("ask"), T, &result));
+        assert_int_equal(result.reply.len, 4);
+        assert_memory_equal(result.reply.data, "ask", 3);
+        assert_true(result.reply.data[3] == 'A' || result.reply.data[3] == 'T');
+        by[result.reply.data[3] == 'A' ? 0 : 1]++;
+    }
+    dom_rpc_client_destroy(client);
+    dom_rpc_result_cleanup(&result);
+    stop(world, stats);
+    assert_int_equal(world->num_answered, by[0]);
+    assert_int_equal(world->num_taken, by[1]);
+    assert_int_equal(world->num_gone, by[0]);
+    assert_int_equal(stats->calls_finished, num);
+    assert_int_equal(stats->calls_cancelled, 0);
+    assert_int_equal(stats->bytes_sent, num * 4); /* what went out, not the room */
 }
 
 static void another_thread_answers_and_the_io_thread_closes(void **state)
 {
-    struct dom_rpc_result result = {0};
     struct dom_rpc_stats stats;
     struct world world;
+    unsigned by[2];
 
     (void)state;
-    start(&world, ANSWERER);
-    struct dom_rpc_client *client = client_of(&world);
-    for (unsigned i = 0; i < 50; i++) {
-        assert_int_equal(call(client, &result), 'A');
-    }
-    dom_rpc_client_destroy(client);
-    dom_rpc_result_cleanup(&result);
-    stop(&world, &stats);
-    assert_int_equal(world.num_gone, 50);
-    assert_int_equal(stats.calls_finished, 50);
-    assert_int_equal(stats.calls_cancelled, 0);
-    assert_int_equal(stats.bytes_sent, 50 * 4); /* what went out, not the room */
+    serve(&world, ANSWERER, 50, by, &stats);
+    assert_int_equal(by[0], 50);
 }
 
 static void a_call_that_is_taken_back_is_ended_here(void **state)
 {
-    struct dom_rpc_result result = {0};
     struct dom_rpc_stats stats;
     struct world world;
+    unsigned by[2];
 
     (void)state;
-    start(&world, TAKER);
-    struct dom_rpc_client *client = client_of(&world);
-    for (unsigned i = 0; i < 50; i++) {
-        assert_int_equal(call(client, &result), 'T');
-    }
-    dom_rpc_client_destroy(client);
-    dom_rpc_result_cleanup(&result);
-    stop(&world, &stats);
-    assert_int_equal(world.num_gone, 0);
-    assert_int_equal(stats.calls_finished, 50);
-    assert_int_equal(stats.bytes_sent, 50 * 4);
+    serve(&world, TAKER, 50, by, &stats);
+    assert_int_equal(by[1], 50);
 }
 
 static void both_at_once_give_one_answer(void **state)
 {
-    struct dom_rpc_result result = {0};
     struct dom_rpc_stats stats;
     struct world world;
-    unsigned by[2] = {0, 0};
+    unsigned by[2];
 
     (void)state;
-    start(&world, BOTH);
-    struct dom_rpc_client *client = client_of(&world);
-    for (unsigned i = 0; i < RACES; i++) {
-        char letter = call(client, &result);
-        assert_true(letter == 'A' || letter == 'T');
-        by[letter == 'A' ? 0 : 1]++;
-    }
-    dom_rpc_client_destroy(client);
-    dom_rpc_result_cleanup(&result);
-    stop(&world, &stats);
-    assert_int_equal(world.num_answered, by[0]);
-    assert_int_equal(world.num_taken, by[1]);
-    assert_int_equal(world.num_gone, by[0]);
-    assert_int_equal(stats.calls_finished, RACES);
+    serve(&world, BOTH, RACES, by, &stats);
+    assert_int_equal(by[0] + by[1], RACES);
     print_message("answered %u, taken back %u\n", by[0], by[1]);
 }
 
