@@ -70,6 +70,38 @@ static bool never_near(const struct dom_turn *turn, const struct dom_policy_plac
            dom_snapshot_held(turn->snapshot, placement, turn->caller.store_region) == 0;
 }
 
+/* The region that the policy in force makes the home of such a row; may be NO_REGION. */
+static dom_store_region lead_of(const struct dom_turn *turn, dom_policy_id kind,
+                                const struct dom_store_row *row)
+{
+    const struct dom_policy *policy = turn->snapshot->policy;
+    dom_policy_id home = dom_policy_find_country(policy, dom_slice_str(row->home));
+    const struct dom_policy_placement *placement =
+        dom_policy_place(policy, kind, home, turn->now_ms);
+
+    return placement == NULL || placement->lead == DOM_POLICY_NONE
+               ? DOM_STORE_NO_REGION
+               : turn->snapshot->store_of[placement->lead];
+}
+
+/* Whether a copy's record is still at home somewhere. A copy that the caller's own region does not
+ * have was looked for everywhere: it may be one that has yet to hear of the record's deletion, and
+ * whoever deleted it must not be given it again. Where the home is not served here, nothing is
+ * known of it and the copy stands. */
+static enum dom_code still_at_home(const struct dom_turn *turn, const struct dom_key *key,
+                                   const struct dom_store_row *copy, struct dom_error *err)
+{
+    dom_store_region lead = lead_of(turn, key->kind, copy);
+    dom_store_region home = DOM_STORE_NO_REGION;
+
+    if (lead == DOM_STORE_NO_REGION) {
+        return DOM_OK;
+    }
+    enum dom_code rc = dom_store_locate(turn->router->session, lead, key->kind_name, key->id, &home,
+                                        err);
+    return rc == DOM_UNAVAILABLE ? DOM_OK : rc; /* on its way to another home: it is not deleted */
+}
+
 enum dom_code dom_read_find(const struct dom_turn *turn, const struct dom_key *key,
                             struct dom_store_row *row, dom_store_region *regionp,
                             struct dom_error *err)
@@ -93,7 +125,8 @@ enum dom_code dom_read_find(const struct dom_turn *turn, const struct dom_key *k
         done |= UINT64_C(1) << near;
     }
     if (key->home == DOM_POLICY_NONE) {
-        return search(turn, key, done, row, regionp, err);
+        rc = search(turn, key, done, row, regionp, err);
+        return rc == DOM_OK && !row->is_home ? still_at_home(turn, key, row, err) : rc;
     }
     if (placement == NULL || placement->lead == DOM_POLICY_NONE) {
         return DOM_NOT_FOUND;
@@ -519,9 +552,7 @@ static bool find_home(struct plan *plan)
     if (plan->row.is_home) {
         return true;
     }
-    plan->lead = plan->placement->lead == DOM_POLICY_NONE
-                     ? DOM_STORE_NO_REGION
-                     : plan->snapshot->store_of[plan->placement->lead];
+    plan->lead = lead_of(plan->turn, plan->key->kind, &plan->row);
     if (plan->lead == plan->region) {
         /* The policy's lead has moved; the record is still at home elsewhere. */
         enum dom_code rc = dom_store_locate(plan->turn->router->session, DOM_STORE_NO_REGION,

@@ -123,6 +123,16 @@ def _(env):
     refused(lambda: north.get("live_room", "gone", purpose="serve", home="DE"), "NOT_FOUND")
 
 
+@suite.check("a deleted record is gone at once where it was at home, however late its copies are")
+def _(env):
+    for n in range(100):
+        env.rooms.put("live_room", "late-%d" % n, "DE", ROOM)
+    env.main.settle()
+    for n in range(100):
+        delete(env.rooms, "live_room", "late-%d" % n)
+        refused(lambda: env.rooms.get("live_room", "late-%d" % n, purpose="serve"), "NOT_FOUND")
+
+
 @suite.check("delete with if_version: another version is refused")
 def _(env):
     version = env.rooms.put("live_room", "del-cas", "DE", TITLE).version
