@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #define CRASH_REGIONS   3
 #define CRASH_IDS       150U
@@ -17,6 +18,25 @@
  * itself instead; the number of acknowledgements after which it ends by itself. */
 #define CRASH_KILL_AT_SYNC "CRASH_KILL_AT_SYNC"
 #define CRASH_STOP_AFTER   "CRASH_STOP_AFTER"
+/* A file of CRASH_SYNCED_MAX struct crash_synced, for a loss of power: how much of each file the
+ * disk was made to keep. */
+#define CRASH_SYNCED     "CRASH_SYNCED"
+#define CRASH_SYNCED_MAX 4096U
+
+/* A file is itself by its inode and birth: numbers are used again. */
+struct crash_synced {
+    uint64_t inode; /* 0: end of the table */
+    int64_t birth_ns;
+    uint64_t size;
+};
+
+static inline bool crash_identify(struct crash_synced *out, const struct statx *file)
+{
+    out->inode = file->stx_ino;
+    out->birth_ns = file->stx_btime.tv_sec * INT64_C(1000000000) + file->stx_btime.tv_nsec;
+    out->size = file->stx_size;
+    return (file->stx_mask & STATX_BTIME) != 0 && S_ISREG(file->stx_mode);
+}
 
 /* One acknowledgement; smaller than PIPE_BUF, so each is written whole. */
 struct crash_ack {

@@ -1,12 +1,15 @@
 /* Writes under load until it is killed, by its parent or, at a given sync, by itself.
  * Usage: crash_driver DIR; acknowledgements go to fd 3. */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -47,16 +50,54 @@ static void count_sync(void)
     }
 }
 
+static struct crash_synced *s_synced; /* NULL: nobody asks */
+static pthread_mutex_t s_synced_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* What the file has before the call is kept after it. */
+static int sync_file(long call, int fd)
+{
+    struct crash_synced file = {0};
+    struct statx about;
+    bool known = s_synced != NULL && statx(fd, "", AT_EMPTY_PATH, STATX_BTIME | STATX_BASIC_STATS,
+                                           &about) == 0 && crash_identify(&file, &about);
+
+    count_sync();
+    int result = (int)syscall(call, fd);
+    if (known && result == 0) {
+        size_t at = 0;
+        DOM_ASSERT(pthread_mutex_lock(&s_synced_lock) == 0);
+        while (s_synced[at].inode != 0 && (s_synced[at].inode != file.inode ||
+                                           s_synced[at].birth_ns != file.birth_ns)) {
+            at++;
+            DOM_ASSERT(at < CRASH_SYNCED_MAX);
+        }
+        if (file.size > s_synced[at].size || s_synced[at].inode == 0) {
+            s_synced[at] = file;
+        }
+        DOM_ASSERT(pthread_mutex_unlock(&s_synced_lock) == 0);
+    }
+    return result;
+}
+
 int fsync(int fd)
 {
-    count_sync();
-    return (int)syscall(SYS_fsync, fd);
+    return sync_file(SYS_fsync, fd);
 }
 
 int fdatasync(int fd)
 {
-    count_sync();
-    return (int)syscall(SYS_fdatasync, fd);
+    return sync_file(SYS_fdatasync, fd);
+}
+
+static void open_synced(const char *path)
+{
+    if (path != NULL) {
+        int fd = open(path, O_RDWR | O_CLOEXEC);
+        DOM_ASSERT(fd >= 0);
+        s_synced = mmap(NULL, CRASH_SYNCED_MAX * sizeof(*s_synced), PROT_READ | PROT_WRITE,
+                        MAP_SHARED, fd, 0);
+        DOM_ASSERT(s_synced != MAP_FAILED && close(fd) == 0);
+    }
 }
 
 static unsigned long variable(const char *name)
@@ -178,6 +219,7 @@ int main(int argc, char **argv)
     struct slot *slots = calloc(CRASH_IDS + CRASH_APPENDERS, sizeof(*slots));
 
     s_kill_at = variable(CRASH_KILL_AT_SYNC);
+    open_synced(getenv(CRASH_SYNCED));
     options.data_dir = argc == 2 ? argv[1] : NULL;
     DOM_ASSERT(slots != NULL);
     enum dom_code rc = dom_store_new(&store, &options, &err);

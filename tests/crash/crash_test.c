@@ -1,4 +1,5 @@
-/* kill -9 under load (promise P6), at random moments and at every sync: what was acknowledged is there,
+/* kill -9 under load (promise P6), at random moments and at every sync, with and without the loss of
+ * all that no sync had asked the disk to keep (as when the power goes): what was acknowledged is there,
  * what was not is absent or whole; the log holds every acknowledged entry at its index; every signed
  * checkpoint is a prefix of all later ones; the replicas converge. DOMICILE_SEED changes the moments.
  *
@@ -7,6 +8,8 @@
 #include "tests/store/region/harness.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -314,8 +317,66 @@ static void read_left(struct harness *h, struct dom_buffer notes[CRASH_REGIONS][
     }
 }
 
+/* ---- and without power -------------------------------------------------------------------- */
+
+static struct crash_synced s_synced[CRASH_SYNCED_MAX];
+static size_t s_num_cut;
+
+/* Of a file the disk has what was there at its last sync; of one that was never synced, the name. */
+static int cut_file(const char *path, const struct stat *unused, int type, struct FTW *walk)
+{
+    struct crash_synced file;
+    struct statx about;
+    size_t at = 0;
+
+    (void)unused;
+    (void)walk;
+    if (type != FTW_F || strstr(path, "/LOCK") != NULL) {
+        return 0;
+    }
+    assert_int_equal(statx(AT_FDCWD, path, 0, STATX_BTIME | STATX_BASIC_STATS, &about), 0);
+    assert_true(crash_identify(&file, &about));
+    while (s_synced[at].inode != 0 &&
+           (s_synced[at].inode != file.inode || s_synced[at].birth_ns != file.birth_ns)) {
+        at++;
+    }
+    if (s_synced[at].size < file.size) {
+        assert_int_equal(truncate(path, (off_t)s_synced[at].size), 0);
+        s_num_cut++;
+    }
+    return 0;
+}
+
+static const char *synced_path(const struct crash *crash)
+{
+    static char path[512];
+
+    (void)snprintf(path, sizeof(path), "%s.synced", crash->h.dir);
+    return path;
+}
+
+static void cut_power(const struct crash *crash)
+{
+    int fd = open(synced_path(crash), O_RDONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    assert_int_equal(read(fd, s_synced, sizeof(s_synced)), sizeof(s_synced));
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(nftw(crash->h.dir, cut_file, 16, FTW_PHYS), 0);
+}
+
+static void forget_synced(const struct crash *crash)
+{
+    int fd = open(synced_path(crash), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, sizeof(s_synced)), 0);
+    assert_int_equal(close(fd), 0);
+    assert_int_equal(setenv(CRASH_SYNCED, synced_path(crash), 1), 0);
+}
+
 /* A fresh folder, killed at sync `at`; then all is as it must be. False: it was not killed. */
-static bool kill_at_sync(struct crash *crash, unsigned at)
+static bool kill_at_sync(struct crash *crash, unsigned at, bool power)
 {
     struct dom_buffer notes[CRASH_REGIONS][2] = {0};
     char number[16];
@@ -324,7 +385,13 @@ static bool kill_at_sync(struct crash *crash, unsigned at)
     assert_int_equal(setenv(CRASH_KILL_AT_SYNC, number, 1), 0);
     memset(crash->versions, 0, sizeof(crash->versions));
     crash->num_entries = 0;
+    if (power) {
+        forget_synced(crash);
+    }
     bool killed = run_driver(crash, UINT64_MAX / 2);
+    if (power) {
+        cut_power(crash);
+    }
     read_left(&crash->h, notes);
     harness_open(&crash->h, CRASH_REGIONS);
     harness_settle(&crash->h);
@@ -350,15 +417,14 @@ static unsigned number_of(const char *name, unsigned otherwise)
     return value == NULL ? otherwise : (unsigned)strtoul(value, NULL, 10);
 }
 
-static void acknowledged_survives_kill_at_any_sync(void **state)
+static void kill_at_any_sync(struct crash *crash, bool power)
 {
-    struct crash *crash = *state;
     unsigned step = number_of("DOMICILE_SYNC_STEP", SYNC_STEP);
     unsigned first = number_of("DOMICILE_SYNC_FIRST", 1 + crash->seed % step);
     unsigned at = first;
 
     assert_int_equal(setenv(CRASH_STOP_AFTER, STOP_AFTER, 1), 0);
-    while (kill_at_sync(crash, at)) {
+    while (kill_at_sync(crash, at, power)) {
         at += step;
         assert_true(at < SYNCS_MAX);
     }
@@ -366,6 +432,23 @@ static void acknowledged_survives_kill_at_any_sync(void **state)
     assert_int_equal(unsetenv(CRASH_STOP_AFTER), 0);
     assert_int_equal(unsetenv(CRASH_KILL_AT_SYNC), 0);
     assert_true(at > 20); /* it would else count none of RocksDB's */
+}
+
+static void acknowledged_survives_kill_at_any_sync(void **state)
+{
+    kill_at_any_sync(*state, false);
+}
+
+static void acknowledged_survives_loss_of_power_at_any_sync(void **state)
+{
+    struct crash *crash = *state;
+
+    s_num_cut = 0;
+    kill_at_any_sync(crash, true);
+    print_message("%zu files lost bytes\n", s_num_cut);
+    assert_true(s_num_cut > 20);
+    assert_int_equal(unlink(synced_path(crash)), 0);
+    assert_int_equal(unsetenv(CRASH_SYNCED), 0);
 }
 
 static const char *s_driver; /* argv[1] */
@@ -398,6 +481,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(acknowledged_survives_kill_at_any_sync, setup, teardown),
+        cmocka_unit_test_setup_teardown(acknowledged_survives_loss_of_power_at_any_sync, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(acknowledged_survives_kill, setup, teardown),
     };
 
