@@ -145,6 +145,9 @@ static enum dom_code prune_region(struct dom_store *store, struct dom_region *re
 
     if (dom_audit_log_take_compact(log)) {
         rc = compact(region, err);
+        if (rc != DOM_OK) {
+            dom_audit_log_compact_later(log);
+        }
     }
     int64_t keep_ms = options->log_keep_ms(options->context);
     if (rc != DOM_OK || keep_ms <= 0 || keep_ms > look.now_ms) {

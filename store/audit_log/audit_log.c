@@ -130,6 +130,7 @@ static enum dom_code load(struct dom_audit_log *log, struct dom_error *err)
         rc = dom_audit_log_meta(log, "pruned", &first, err);
     }
     log->first = first;
+    atomic_store(&log->compact, first > 0); /* the last process may have ended before it did */
     if (rc == DOM_OK) {
         rc = load_kept(log, err);
     }

@@ -118,8 +118,11 @@ uint64_t dom_audit_log_first(const struct dom_audit_log *log);
 /* Entries before `first` (a multiple of 256) may go: entry number `entry` says so. They go once a
  * published checkpoint covers that entry. Any thread. */
 void dom_audit_log_prune(struct dom_audit_log *log, uint64_t first, uint64_t entry);
-/* Whether the database still holds the bytes of what was pruned; reading clears it. */
+/* Whether the region may still hold the bytes of what was pruned, as it may after every start; reading
+ * clears it. */
 bool dom_audit_log_take_compact(struct dom_audit_log *log);
+/* It could not be done: it is to be asked for again. */
+void dom_audit_log_compact_later(struct dom_audit_log *log);
 
 /* How asking a witness ended. */
 enum dom_audit_log_asked {

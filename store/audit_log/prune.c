@@ -30,6 +30,11 @@ bool dom_audit_log_take_compact(struct dom_audit_log *log)
     return atomic_exchange(&log->compact, false);
 }
 
+void dom_audit_log_compact_later(struct dom_audit_log *log)
+{
+    atomic_store(&log->compact, true);
+}
+
 static enum dom_code write_statement(struct dom_audit_log *log, const struct dom_pruned *pruned,
                                      struct dom_error *err)
 {
