@@ -130,7 +130,11 @@ def _(env):
     env.main.settle()
     for n in range(100):
         delete(env.rooms, "live_room", "late-%d" % n)
-        refused(lambda: env.rooms.get("live_room", "late-%d" % n, purpose="serve"), "NOT_FOUND")
+        if n % 2:
+            refused(lambda: env.rooms.get("live_room", "late-%d" % n, purpose="serve"), "NOT_FOUND")
+        else:  # nor is it changed: it would be made anew, under a home that nobody named
+            refused(lambda: env.rooms.put("live_room", "late-%d" % n, "", ROOM), "INVALID_ARGUMENT",
+                    "INVALID", ["home"])
 
 
 @suite.check("delete with if_version: another version is refused")
