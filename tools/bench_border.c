@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/macros.h"
 #include "router/rpc/load.h"
+#include "tools/bench_bare.h"
 #include "tools/bench_server.h"
 #include "tools/command.h"
 
@@ -20,14 +21,16 @@
 #define BYTES_AT_FIRST   1024U /* until a crossing told how much it writes */
 #define PUBLISH_PAUSE_NS 1500000000L
 
-/* One round: the raw disk, a local read, the disk once more, a read across a border. */
+/* One round: the raw disk, a local read, the disk once more, a bare server, a read across a border. */
 struct round {
     double fsync_us;  /* one after the other */
     double paced_us;  /* each after a pause as long as a local read */
+    double bare_us;   /* what a sync adds at a server with nothing else */
     double local_us;
     double abroad_us;
     double ratio; /* what the border adds, in fsyncs */
-    double paced; /* and in those after a pause */
+    double paced; /* in those after a pause */
+    double bare;  /* and in those of the bare server */
 };
 
 /* Median of write and fdatasync of `len` bytes at the end of a file on the router's disk. The sync of
@@ -83,7 +86,8 @@ static bool run_round(const struct dom_bench_server *server,
 
     if (!sync_alone(server, *bytes, bench->run_ms, 0, &out->fsync_us) ||
         !dom_bench_rpc_alone(server, "get", bench->num_records, bench->run_ms, &local_ns, &calls) ||
-        !sync_alone(server, *bytes, bench->run_ms, local_ns / 1000, &out->paced_us)) {
+        !sync_alone(server, *bytes, bench->run_ms, local_ns / 1000, &out->paced_us) ||
+        !dom_bench_bare(server->folder, *bytes, bench->run_ms, &out->bare_us)) {
         return false;
     }
     uint64_t before = dom_bench_server_metric(server, "domicile_store_batch_bytes_total");
@@ -101,6 +105,7 @@ static bool run_round(const struct dom_bench_server *server,
     out->abroad_us = (double)abroad_ns / 1e3;
     out->ratio = (out->abroad_us - out->local_us) / out->fsync_us;
     out->paced = (out->abroad_us - out->local_us) / out->paced_us;
+    out->bare = (out->abroad_us - out->local_us) / out->bare_us;
     return true;
 }
 
@@ -127,14 +132,14 @@ static void print_round(bool json, const char *name, const struct round *r, size
 {
     if (json) {
         (void)printf("{\"round\":\"%s\",\"bytes\":%zu,\"fsync_us\":%.1f,\"paced_us\":%.1f,"
-                     "\"local_us\":%.1f,\"abroad_us\":%.1f,\"added_fsyncs\":%.2f,"
-                     "\"added_paced\":%.2f}\n",
-                     name, bytes, r->fsync_us, r->paced_us, r->local_us, r->abroad_us, r->ratio,
-                     r->paced);
+                     "\"bare_us\":%.1f,\"local_us\":%.1f,\"abroad_us\":%.1f,\"added_fsyncs\":%.2f,"
+                     "\"added_paced\":%.2f,\"added_bare\":%.2f}\n",
+                     name, bytes, r->fsync_us, r->paced_us, r->bare_us, r->local_us, r->abroad_us,
+                     r->ratio, r->paced, r->bare);
     } else {
-        (void)printf("%-7s %7zu %9.1f %9.1f %9.1f %9.1f %9.1f %9.2f %9.2f\n", name, bytes,
-                     r->fsync_us, r->paced_us, r->local_us, r->abroad_us,
-                     r->abroad_us - r->local_us, r->ratio, r->paced);
+        (void)printf("%-7s %7zu %9.1f %9.1f %9.1f %9.1f %9.1f %9.1f %9.2f %9.2f %9.2f\n", name,
+                     bytes, r->fsync_us, r->paced_us, r->bare_us, r->local_us, r->abroad_us,
+                     r->abroad_us - r->local_us, r->ratio, r->paced, r->bare);
     }
     (void)fflush(stdout);
 }
@@ -153,8 +158,9 @@ static bool run_all(const struct dom_bench_server *server,
         return false;
     }
     if (!bench->json) {
-        (void)printf("%-7s %7s %9s %9s %9s %9s %9s %9s %9s\n", "round", "bytes", "fsync us",
-                     "paced us", "local us", "abroad us", "added us", "x fsync", "x paced");
+        (void)printf("%-7s %7s %9s %9s %9s %9s %9s %9s %9s %9s %9s\n", "round", "bytes",
+                     "fsync us", "paced us", "bare us", "local us", "abroad us", "added us",
+                     "x fsync", "x paced", "x bare");
     }
     for (unsigned i = 0; i < bench->pairs; i++) {
         size_t used = bytes;
@@ -169,8 +175,10 @@ static bool run_all(const struct dom_bench_server *server,
         .local_us = median(rounds, bench->pairs, offsetof(struct round, local_us)),
         .abroad_us = median(rounds, bench->pairs, offsetof(struct round, abroad_us)),
         .paced_us = median(rounds, bench->pairs, offsetof(struct round, paced_us)),
+        .bare_us = median(rounds, bench->pairs, offsetof(struct round, bare_us)),
         .ratio = median(rounds, bench->pairs, offsetof(struct round, ratio)),
-        .paced = median(rounds, bench->pairs, offsetof(struct round, paced))};
+        .paced = median(rounds, bench->pairs, offsetof(struct round, paced)),
+        .bare = median(rounds, bench->pairs, offsetof(struct round, bare))};
     print_round(bench->json, "median", &middle, bytes);
     return true;
 }
