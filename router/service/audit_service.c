@@ -44,7 +44,7 @@ static void inquiry_end(struct inquiry *inquiry)
 
 static void push(struct inquiry *inquiry)
 {
-    if (!dom_worker_push(&inquiry->turn.router->worker, &inquiry->job)) {
+    if (!dom_crew_push(&inquiry->turn.router->crew, inquiry->region, &inquiry->job)) {
         inquiry->code =
             DOM_FAIL(&inquiry->err, DOM_RESOURCE, "too much work waits already; try again");
         inquiry_end(inquiry);

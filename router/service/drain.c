@@ -84,7 +84,7 @@ void dom_handle_drain(struct dom_rpc_call *call, void *context)
     drain->reason = reason;
     drain->job.run = drain_run;
     dom_rpc_call_go_async(call);
-    if (!dom_worker_push(&turn.router->worker, &drain->job)) {
+    if (!dom_crew_push(&turn.router->crew, DOM_STORE_NO_REGION, &drain->job)) {
         (void)dom_refuse(&drain->turn.refusal, DOM_RESOURCE, NULL, "too much work waits already");
         dom_turn_refuse(&drain->turn);
     }

@@ -58,7 +58,7 @@ static void end(struct export *export)
 
 static void push(struct export *export)
 {
-    if (!dom_worker_push(&export->turn.router->worker, &export->job)) {
+    if (!dom_crew_push(&export->turn.router->crew, export->region, &export->job)) {
         export->code =
             DOM_FAIL(&export->err, DOM_RESOURCE, "too much work waits already; try again");
         end(export);

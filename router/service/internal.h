@@ -89,7 +89,7 @@ struct dom_router {
     struct dom_metrics *metrics; /* NULL: none asked for */
     atomic_int damaged; /* regions whose last scheduled check found damage */
     struct dom_router_witness *witness; /* NULL: none asked for */
-    struct dom_worker worker;   /* scans and other long reads */
+    struct dom_crew crew;       /* scans and other long reads */
     struct dom_pilot pilot;     /* policies: reloads, pushes, roll-outs */
 };
 

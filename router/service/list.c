@@ -179,7 +179,7 @@ static void next_page(struct listing *listing)
     listing->page_classes = 0;
     listing->entry = dom_slice_of(NULL, 0);
     listing->job.run = scan_page;
-    if (!dom_worker_push(&listing->turn.router->worker, &listing->job)) {
+    if (!dom_crew_push(&listing->turn.router->crew, listing->access.served, &listing->job)) {
         end_with(listing, DOM_RESOURCE, NULL, "too many scans at once");
     }
 }

@@ -300,7 +300,7 @@ enum dom_code dom_pilot_start(struct dom_router *router, struct dom_error *err)
     pilot->worker.tick = dom_pilot_tick;
     pilot->worker.tick_context = router;
     pilot->worker.tick_ms = DOM_PILOT_TICK_MS;
-    return dom_worker_start(&pilot->worker, router->store, err);
+    return dom_worker_start(&pilot->worker, router->store, "pilot", NULL, err);
 }
 
 void dom_pilot_stop(struct dom_router *router)

@@ -308,7 +308,7 @@ enum dom_code dom_router_new(struct dom_router **routerp, struct dom_findings *f
         rc = dom_store_session_new(&router->session, router->store, err);
     }
     if (rc == DOM_OK) {
-        rc = dom_worker_start(&router->worker, router->store, err);
+        dom_crew_init(&router->crew, router->store);
     }
     if (rc == DOM_OK) {
         rc = open_server(router, err);
@@ -362,7 +362,7 @@ void dom_router_destroy(struct dom_router *router)
     dom_metrics_stop(router->metrics);
     dom_pilot_stop(router);
     dom_router_close_witness(router);
-    dom_worker_stop(&router->worker);
+    dom_crew_stop(&router->crew);
     dom_store_session_destroy(router->session);
     dom_store_destroy(router->store);
     dom_router_forget_announcements(router);

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <time.h>
 
+#include "base/log.h"
+#include "base/macros.h"
 #include "base/thread.h"
 
 #define NS_PER_S INT64_C(1000000000)
@@ -36,7 +38,7 @@ static void *work(void *arg)
     struct dom_worker *worker = arg;
     struct timespec tick_at = next_tick(worker);
 
-    dom_thread_name(worker->tick == NULL ? "worker" : "pilot", NULL);
+    dom_thread_name(worker->role, worker->what);
     for (;;) {
         (void)pthread_mutex_lock(&worker->lock);
         if (!wait_for_job(worker, &tick_at)) {
@@ -58,14 +60,16 @@ static void *work(void *arg)
     }
 }
 
-enum dom_code dom_worker_start(struct dom_worker *worker, struct dom_store *store,
-                               struct dom_error *err)
+enum dom_code dom_worker_start(struct dom_worker *worker, struct dom_store *store, const char *role,
+                               const char *what, struct dom_error *err)
 {
     pthread_condattr_t attr;
     enum dom_code rc = dom_store_session_new(&worker->session, store, err);
     if (rc != DOM_OK) {
         return rc;
     }
+    worker->role = role;
+    worker->what = what;
     (void)pthread_mutex_init(&worker->lock, NULL);
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -115,4 +119,35 @@ bool dom_worker_push(struct dom_worker *worker, struct dom_job *job)
     }
     (void)pthread_mutex_unlock(&worker->lock);
     return taken;
+}
+
+/* ---- the crew ----------------------------------------------------------------------------- */
+
+void dom_crew_init(struct dom_crew *crew, struct dom_store *store)
+{
+    *crew = (struct dom_crew){.store = store};
+}
+
+void dom_crew_stop(struct dom_crew *crew)
+{
+    for (size_t i = 0; i < DOM_ARRAY_LEN(crew->by_region); i++) {
+        dom_worker_stop(&crew->by_region[i]);
+    }
+    dom_worker_stop(&crew->elsewhere);
+}
+
+bool dom_crew_push(struct dom_crew *crew, dom_store_region region, struct dom_job *job)
+{
+    bool known = region != DOM_STORE_NO_REGION;
+    struct dom_worker *worker = known ? &crew->by_region[region] : &crew->elsewhere;
+    struct dom_error err = {0};
+
+    if (!worker->started &&
+        dom_worker_start(worker, crew->store, "worker",
+                         known ? dom_store_region_name(crew->store, region) : NULL,
+                         &err) != DOM_OK) {
+        dom_log(DOM_LOG_ERROR, "worker.not_started", "reason=\"%s\"", err.message);
+        return false;
+    }
+    return dom_worker_push(worker, job);
 }

@@ -1,4 +1,4 @@
-/* The worker: jobs in order, a bounded queue, and nothing lost at the stop. */
+/* The worker: jobs in order, a bounded queue, and nothing lost at the stop; of a crew, one a region. */
 #include "router/service/worker.h"
 
 #include <sched.h>
@@ -49,7 +49,7 @@ static int setup(void **state)
         .data_dir = fixture->dir, .audit_origin = "log.example/test", .post = post};
     assert_int_equal(dom_store_new(&fixture->store, &options, &err), DOM_OK);
     assert_int_equal(pthread_mutex_init(&fixture->gate, NULL), 0);
-    assert_int_equal(dom_worker_start(&fixture->worker, fixture->store, &err), DOM_OK);
+    assert_int_equal(dom_worker_start(&fixture->worker, fixture->store, "worker", NULL, &err), DOM_OK);
     *state = fixture;
     return 0;
 }
@@ -99,19 +99,31 @@ static void push(struct fixture *fixture, unsigned number)
     assert_true(dom_worker_push(&fixture->worker, &make_job(fixture, number)->job));
 }
 
-/* Puts the worker to work on a job that waits for the gate, which is then held. */
-static void hold(struct fixture *fixture)
+/* A job that waits for the gate, which is then held. */
+static struct job *make_waiting(struct fixture *fixture, atomic_bool *started)
 {
-    atomic_bool started = false;
     struct job *job = make_job(fixture, 0);
 
     assert_int_equal(pthread_mutex_lock(&fixture->gate), 0);
     job->waits = true;
-    job->started = &started;
-    assert_true(dom_worker_push(&fixture->worker, &job->job));
-    while (!atomic_load(&started)) {
+    job->started = started;
+    return job;
+}
+
+static void await(const atomic_bool *what)
+{
+    while (!atomic_load(what)) {
         (void)sched_yield();
     }
+}
+
+/* Puts the worker to work on it. */
+static void hold(struct fixture *fixture)
+{
+    atomic_bool started = false;
+
+    assert_true(dom_worker_push(&fixture->worker, &make_waiting(fixture, &started)->job));
+    await(&started);
 }
 
 static void jobs_run_in_the_order_in_which_they_came(void **state)
@@ -177,6 +189,37 @@ static void stop_of_a_zeroed_worker_does_nothing(void **state)
     dom_worker_stop(&worker);
 }
 
+static void a_region_that_hangs_keeps_no_other_waiting(void **state)
+{
+    struct fixture *fixture = *state;
+    struct dom_crew *crew = calloc(1, sizeof(*crew));
+    struct dom_error err = {0};
+    dom_store_region regions[2];
+    atomic_bool started = false;
+
+    assert_non_null(crew);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(
+            dom_store_open_region(fixture->store, &regions[i], i == 0 ? "r0" : "r1", &err), DOM_OK);
+    }
+    dom_crew_init(crew, fixture->store);
+    assert_true(dom_crew_push(crew, regions[0], &make_waiting(fixture, &started)->job));
+    await(&started);
+    assert_true(dom_crew_push(crew, regions[0], &make_job(fixture, 1)->job)); /* behind it */
+    assert_true(dom_crew_push(crew, regions[1], &make_job(fixture, 2)->job));
+    assert_true(dom_crew_push(crew, DOM_STORE_NO_REGION, &make_job(fixture, 3)->job));
+    while (atomic_load(&fixture->num_run) < 2) {
+        (void)sched_yield();
+    }
+    assert_int_equal(fixture->order[0] + fixture->order[1], 5);
+    assert_int_equal(pthread_mutex_unlock(&fixture->gate), 0);
+    dom_crew_stop(crew);
+    assert_int_equal(atomic_load(&fixture->num_run), 4);
+    assert_int_equal(fixture->order[2], 0);
+    assert_int_equal(fixture->order[3], 1);
+    free(crew);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -186,6 +229,7 @@ int main(void)
         T(queue_takes_its_limit_and_refuses_one_more),
         T(stop_runs_what_is_queued),
         T(stop_of_a_zeroed_worker_does_nothing),
+        T(a_region_that_hangs_keeps_no_other_waiting),
     };
 
     return cmocka_run_group_tests_name("worker", tests, NULL, NULL);
