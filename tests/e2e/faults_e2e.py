@@ -1,13 +1,11 @@
 #!/usr/bin/python3
 """Faults close the border, not the house (P3, P6): a full disk, a disk that fails, turns read-only or
-hangs, files and folders removed under the router, a key file that cannot be read.
+hangs, files and folders removed under the router, a key file that cannot be read, callers that go, clocks
+that jump.
 
 For each: crossings end with AUDIT_UNAVAILABLE in bounded time and health says NOT_SERVING for them;
 reads within the jurisdiction go on as before; nothing that was acknowledged is lost; and service is
 back by itself within two seconds of the disk's return.
-
-The faults are real: file systems are mounted (as root; else skipped), or fail by FUSE, or calls fail
-by libfiu.
 """
 import contextlib
 import ctypes
@@ -17,345 +15,14 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
+from faults import *  # noqa: E402,F403
 from harness import *  # noqa: E402,F403
 from policytext import small_policy  # noqa: E402
 
 suite = Suite("faults")
-tour.Router.audit = ""  # the very bounds are checked here
-BOUND_S = 0.250
-BACK_S = 2.0
-REGION = "eu-north-1"  # whose disk fails
-NOT_SERVING, SERVING = 2, 1
-CLOSED = 'domicile_audit_closed{region="%s",reason="%s"}'
-LIB = pathlib.Path(__file__).resolve().parent / "lib"
-ROOT_ONLY = os.geteuid() == 0
-
-
-class World:
-    """A router on the small policy, one record in the EEA, and who asks for it from where."""
-
-    def __init__(self, env, name, environment=None, extra="", policy=None):
-        self.env = env
-        self.folder = env.folder(name)
-        self.receipts = []
-        self.region_dir = os.path.join(self.folder, REGION)
-        if policy is None:
-            policy = small_policy(env.folder(name + "-policy"))
-        self.router = env.router(name, policy, extra, environment=environment)
-        self.connect()
-        self.writer.put("live_room", "r", "SE", {"title": "hello", "cover_url": "x"})
-        self.router.settle()
-
-    def connect(self):
-        self.home = self.env.client(self.router, "room-service", REGION)
-        self.writer = self.env.client(self.router, "room-service", REGION)
-        self.abroad = self.env.client(self.router, "moderation", "us-east-1")
-        
-
-    def local(self):
-        began = time.monotonic()
-        got = self.home.get("live_room", "r", purpose="serve", home="SE")
-        true(rpc.values(got.record)["title"] == "hello", "the local read gave another value")
-        return time.monotonic() - began
-
-    def cross(self):
-        """One crossing; its receipt is kept. Raises Failure."""
-        got = self.abroad.get("live_room", "r", purpose="moderation", home="SE", fields=["title"])
-        true(got.receipt.leaf_hash, "a crossing without a receipt")
-        self.receipts.append((got.receipt.index, bytes(got.receipt.leaf_hash)))
-        return got
-
-    def calm(self, count):
-        """So many crossings while nothing is broken. A machine that is busy elsewhere may keep a sync
-        for 200 ms by itself: then the border closes rightly, and is waited for."""
-        for _ in range(count):
-            self.answered(time.monotonic())
-
-    def health(self):
-        return self.home.call("grpc.health.v1.Health/Check",
-                              service="domicile.v1.RecordService/cross-border").status
-
-    def closed(self, reason, within=BOUND_S):
-        """Crossings are refused, each in time, and health says so. The machine's own noise, as the
-        slowest local read shows it, is not the router's."""
-        took = []
-        with Ruler(self) as ruler:
-            for _ in range(5):
-                began = time.monotonic()
-                failure = refused(self.cross, "UNAVAILABLE", "AUDIT_UNAVAILABLE")
-                took.append(time.monotonic() - began)
-                true(failure.retry_ms > 0, "no retry hint")
-        equal(self.health(), NOT_SERVING, "health of the crossings")
-        true(max(took) <= within + ruler.noise,
-             "refused after %.0f ms (machine's noise %.0f ms)" % (max(took) * 1e3, ruler.noise * 1e3))
-        if reason is not None:
-            true(self.gauge(CLOSED % (REGION, reason)) == 1,
-                 "the metric does not say %s: %s" % (reason, self.reasons()))
-        return max(took)
-
-    def gauge(self, series):
-        for line in self.router.metrics().splitlines():
-            if line.startswith(series + " "):
-                return int(float(line.rsplit(" ", 1)[1]))
-        raise AssertionError("no metric " + series)
-
-    def reasons(self):
-        return [line for line in self.router.metrics().splitlines()
-                if line.startswith("domicile_audit_closed") and line.endswith(" 1")]
-
-    def until_closed(self, seconds=5, reason=None):
-        """Goes on crossing until one is refused, and for this reason; what was answered before
-        counts."""
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                self.cross()
-            except rpc.Failure as failure:
-                equal((failure.code, failure.reason), ("UNAVAILABLE", "AUDIT_UNAVAILABLE"),
-                      "refusal: %s" % failure)
-                if reason is None or self.gauge(CLOSED % (REGION, reason)) == 1:
-                    return
-            true(time.monotonic() < deadline, "no crossing was refused in %d s" % seconds)
-
-    def answered(self, began):
-        """Seconds from `began` to the first crossing that is answered."""
-        while True:
-            try:
-                self.cross()
-                return time.monotonic() - began
-            except rpc.Failure as failure:
-                equal(failure.reason, "AUDIT_UNAVAILABLE", "refusal: %s" % failure)
-            true(time.monotonic() - began < 10, "not back after 10 s: %s" % self.reasons())
-            time.sleep(0.02)
-
-    def until_open(self, began):
-        """Seconds from `began`, the fault's end, to the first crossing that is answered."""
-        took = self.answered(began)
-        deadline = began + BACK_S
-        while self.health() != SERVING:
-            true(time.monotonic() < deadline, "health says NOT_SERVING: %s" % self.reasons())
-            time.sleep(0.02)
-        return took
-
-    def nothing_lost(self):
-        """Every receipt ever given is in the log, which verifies."""
-        self.router.covered(self.env.api, REGION)
-        found = dict(entries(self.env, self.router, REGION))
-        equal(sorted(found), list(range(len(found))), "indexes")
-        for index, leaf in self.receipts:
-            true(index in found and leaf_hash(found[index]) == leaf, "entry %d is lost" % index)
-        equal(self.router.metric("domicile_audit_lost_total"), 0, "domicile_audit_lost_total")
-        # The checkpoint is published a moment after it is signed.
-        wait_until(lambda: self.env.run("audit", "verify", "--log", self.router.log_dir(REGION)
-                                        ).returncode == 0, 5, "audit verify")
-        return {i: json.loads(e) for i, e in found.items()}
-
-    def again(self):
-        """The process has ended: a new one finds everything."""
-        self.env.leave(self.router)
-        self.router.start()
-        self.connect()
-        self.calm(1)
-        self.nothing_lost()
-        equal(self.env.stop(self.router), 0, "exit code")
-
-
-class Ruler:
-    """Reads at home all the while: the slowest is the machine's noise."""
-
-    def __init__(self, world):
-        self.world, self.noise, self.stop = world, 0.0, threading.Event()
-        self.thread = threading.Thread(target=self._run)
-
-    def _run(self):
-        caller = rpc.Client(self.world.env.api, self.world.router.address, "room-service", REGION)
-        while not self.stop.is_set():
-            began = time.monotonic()
-            caller.get("live_room", "r", purpose="serve", home="SE")
-            self.noise = max(self.noise, time.monotonic() - began)
-        caller.close()
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
-
-
-class Noticed:
-    """When health says NOT_SERVING for crossings, as a watcher is told."""
-
-    def __init__(self, world):
-        self.world, self.at = world, None
-        self.caller = rpc.Client(world.env.api, world.router.address, "room-service", REGION)
-        self.told = self.caller.stream("grpc.health.v1.Health/Watch",
-                                       service="domicile.v1.RecordService/cross-border")
-        next(m for m in self.told if m.status == SERVING)
-        self.thread = threading.Thread(target=self._run)
-        self.ruler = Ruler(world)
-
-    def _run(self):
-        with contextlib.suppress(rpc.Failure):
-            self.at = next(m for m in self.told if m.status == NOT_SERVING) and time.monotonic()
-
-    def __enter__(self):
-        self.thread.start()
-        self.ruler.__enter__()
-        return self
-
-    def wait(self):
-        self.thread.join(10)
-        true(self.at is not None, "health did not turn NOT_SERVING: %s" % self.world.reasons())
-
-    def __exit__(self, *_):
-        self.ruler.__exit__()
-        self.caller.close()
-        self.thread.join()
-
-    def within(self, began, bound=BOUND_S):
-        """Seconds from `began`: at most the bound and the machine's noise."""
-        took = self.at - began
-        true(took <= bound + self.ruler.noise, "noticed after %.0f ms (machine's noise %.0f ms)" % (
-            took * 1e3, self.ruler.noise * 1e3))
-        return took
-
-
-def unanswered(found):
-    """What `sink` entries say was durable though its caller was told that it was not."""
-    out = set()
-    for entry in found.values():
-        detail = entry.get("detail", {})
-        if entry["type"] == "sink" and "unanswered_first" in detail:
-            first = detail["unanswered_first"]
-            out.update(range(first, first + detail["unanswered_count"]))
-    return out
-
-
-def accounted_for(world, found):
-    """P4: of every read's entry it is known whether its answer left: it has a receipt, or a `sink`
-    entry names it."""
-    given = {index for index, _ in world.receipts}
-    silent = unanswered(found)
-    equal(sorted(given & silent), [], "answered, yet named as unanswered")
-    for index, entry in found.items():
-        if entry["type"] == "access" and entry["op"] == "read":
-            true(index in given or index in silent, "entry %d: did its answer leave?" % index)
-
-
-def same_speed(name, world):
-    """In-jurisdiction reads are as quick as those of a router that has no fault, asked in turn with
-    it: what the machine does to both is not the fault's."""
-    control = world.env.control
-    mine, other = [], []
-    for _ in range(200):
-        mine.append(world.local())
-        other.append(control.local())
-    mine.sort()
-    other.sort()
-
-    def at(times, share):
-        return times[min(len(times) - 1, int(len(times) * share))] * 1e3
-
-    print("# %s: local read p50 %.2f ms, p99 %.2f ms; without a fault %.2f ms, %.2f ms" % (
-        name, at(mine, 0.5), at(mine, 0.99), at(other, 0.5), at(other, 0.99)))
-    true(at(mine, 0.5) <= 1.5 * at(other, 0.5) + 0.5, "local reads are slow: p50 %.1f ms, else %.1f"
-         % (at(mine, 0.5), at(other, 0.5)))
-    true(at(mine, 0.99) <= 3 * at(other, 0.99) + 20, "local reads stall: p99 %.1f ms, else %.1f"
-         % (at(mine, 0.99), at(other, 0.99)))
-
-
-def play(world, name, reason, break_it, mend_it, cause_closes=True, stop=signal.SIGTERM,
-         since=None, bound=BOUND_S):
-    """The whole story of one fault. A crossing finds it out (`cause_closes`), or the router by itself,
-    then within the bound. `since`: when it could first be noticed, else at once."""
-    world.calm(20)
-    wait_published(world.env, world.router, REGION)  # before that there are no files to be lost
-    with Noticed(world) as notice:
-        broken = time.monotonic()
-        break_it()
-        if cause_closes:
-            world.until_closed(reason=reason)
-        notice.wait()
-        noticed = notice.at - broken
-        if since is not None or not cause_closes:
-            noticed = notice.within(broken if since is None else since(), bound)
-    slowest = world.closed(reason)
-    same_speed(name, world)
-    mend_it()
-    back = world.until_open(time.monotonic())
-    print("# %s: noticed in %.0f ms, slowest refusal %.0f ms, back after %.0f ms" % (
-        name, noticed * 1e3, slowest * 1e3, back * 1e3))
-    true(back <= BACK_S, "back after %.1f s" % back)
-    world.calm(5)
-    found = world.nothing_lost()
-    accounted_for(world, found)
-    # And none of it is lost by a restart, clean or not.
-    world.router.process.send_signal(stop)
-    equal(world.router.process.wait(timeout=60), 0 if stop == signal.SIGTERM else -stop, "exit code")
-    world.router.environment = None
-    world.again()
-    return found
-
-
-def root_only(function):
-    def run(env):
-        if not ROOT_ONLY:
-            print("skipped: needs root (mounts)", flush=True)
-            return
-        function(env)
-    return run
-
-
-@contextlib.contextmanager
-def mounted(env, *arguments, path):
-    os.makedirs(path, mode=0o700, exist_ok=True)
-    subprocess.run(["mount", *arguments, path], check=True)
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "-l", path], check=False)
-
-
-class FaultFs:
-    """Mounts lib/faultfs.py on a folder."""
-
-    def __init__(self, env, path, name, cache_s=1):
-        self.path = path
-        self.control = os.path.join(env.folder(name + "-control"), "word")
-        self.say("ok")
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        below = env.folder(name + "-below")
-        self.process = subprocess.Popen(["/usr/bin/python3", str(LIB / "faultfs.py"), below, path,
-                                         self.control, str(cache_s)], stdin=subprocess.DEVNULL)
-        wait_until(lambda: os.path.ismount(path), 10, "mounting")
-
-    def hung_at(self):
-        """When the first call began to hang."""
-        with open(self.control + ".hung", encoding="ascii") as f:
-            return float(f.read())
-
-    def say(self, word):
-        with open(self.control + ".new", "w", encoding="ascii") as f:
-            f.write(word)
-        os.replace(self.control + ".new", self.control)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.say("ok")
-        subprocess.run(["umount", "-l", self.path], check=False)
-        try:
-            self.process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 # ---- the disk ----
@@ -648,6 +315,44 @@ def _(env):
         equal(env.stop(world.router), 0, "exit code")
 
 
+@suite.check("one region's disk hangs: scans, logs and proofs of the others are had as before")
+@root_only
+def _(env):
+    other = "eu-west-2"
+    with FaultFs(env, os.path.join(env.folder("scans"), REGION), "scans") as fs:
+        world = World(env, "scans")
+        there = env.client(world.router, "room-service", other)
+        auditor = env.client(world.router, "moderation", other)
+        operator = env.client(world.router, "moderation", REGION)
+        there.put("live_room", "gb", "GB", {"title": "t"})
+        world.router.settle()
+        world.router.published(env.api, other)
+
+        def look():
+            began = time.monotonic()
+            pages = list(there.stream(RECORD + "ListRecords", kind="live_room", home="GB",
+                                      purpose="serve"))
+            equal([r.id for page in pages for r in page.records], ["gb"], "records of the other region")
+            auditor.call(AUDIT + "GetCheckpoint", region=other)
+            true(list(auditor.stream(AUDIT + "ListEntries", region=other, entries_max=3)), "no entries")
+            return time.monotonic() - began
+
+        calm = max(look() for _ in range(20))
+        fs.say("hang")
+        # Waits for its entry, which this disk does not take.
+        hold = operator.future(AUDIT + "PlaceHold", region=REGION,
+                               hold={"id": "h", "first_index": 0, "end_index": 1, "reason": "a disk that hangs"})
+        world.until_closed()
+        took = max(look() for _ in range(20))
+        true(not hold.done(), "the hold was placed on a disk that hangs: %s" % hold)
+        true(took <= calm + BOUND_S, "looking took %.0f ms, before %.0f" % (took * 1e3, calm * 1e3))
+        fs.say("ok")
+        world.until_open(time.monotonic())
+        hold.exception()  # placed, or told that the log did not take it
+        world.nothing_lost()
+        equal(env.stop(world.router), 0, "exit code")
+
+
 @suite.check("the tile folder cannot be written: closed, and open again by itself")
 def _(env):
     world = World(env, "tilefile")
@@ -716,324 +421,6 @@ def _(env):
         wait_until(told, 3, "the activation's entry")
 
 
-# ---- second copies ----
-
-def with_copies(env, name, policy_text, sinks):
-    """A policy that demands copies, and the configuration of them: {sink: folder}."""
-    policy = pathlib.Path(small_policy(env.folder(name + "-policy")))
-    policy.write_text(policy.read_text(encoding="utf-8") + policy_text, encoding="utf-8")
-    items = ", ".join('{ name = "%s"; region = "%s"; dir = "%s"; }' % (sink, REGION, folder)
-                      for sink, folder in sinks.items())
-    return policy, "sinks = ( %s );" % items
-
-
-ALL = 'log_copies = ( { id = "both"; regions = ("%s"); sinks = ("vault", "archive"); } );\n' % REGION
-ANY = 'log_copies = ( { id = "one"; regions = ("EEA"); sinks = ("vault", "archive"); ' \
-      'need = "any"; } );\n'
-ONE = 'log_copies = ( { id = "one"; regions = ("%s"); sinks = ("vault"); } );\n' % REGION
-
-
-@contextlib.contextmanager
-def audit_keys(text):
-    before, tour.Router.audit = tour.Router.audit, text
-    try:
-        yield
-    finally:
-        tour.Router.audit = before
-
-
-def check_copy(env, folder, world):
-    """The copy verifies by itself and is the log, entry for entry."""
-    found = entries(env, world.router, REGION)
-
-    def read():
-        out = []
-        for name in sorted(os.listdir(folder)):
-            if name.endswith(".entries"):
-                data = pathlib.Path(folder, name).read_bytes()
-                equal(int(name.split(".")[0]), len(out), "first index of " + name)
-                while len(data) >= 2 and len(data) >= 2 + int.from_bytes(data[:2], "big"):
-                    size = int.from_bytes(data[:2], "big")
-                    out.append(data[2:2 + size])
-                    data = data[2 + size:]
-        return out
-
-    wait_until(lambda: len(read()) >= len(found), 5, "the copy in " + folder)
-    equal(read()[:len(found)], [raw for _, raw in found], "entries of the copy")
-
-    def verified():
-        done = env.run("audit", "verify", "--log", folder)
-        return done.returncode == 0
-    wait_until(verified, 8, "verifying the copy in " + folder)
-    return len(found)
-
-
-def copy_fault(env, name, demand, break_it, mend_it, reason="sinks"):
-    """The story of a fault in one copy's folder, on a file system of its own."""
-    folders = {sink: env.folder(name + "-" + sink) for sink in ("vault", "archive")}
-    with FaultFs(env, folders["vault"], name) as fs:
-        policy, keys = with_copies(env, name, demand, folders)
-        with audit_keys(keys):
-            world = World(env, name, policy=policy)
-        play(world, name, reason, lambda: break_it(fs), lambda: mend_it(fs))
-        world.router.start()
-        world.connect()
-        world.calm(1)
-        for folder in folders.values():
-            check_copy(env, folder, world)
-        equal(env.stop(world.router), 0, "exit code")
-
-
-@suite.check("a required second copy: the entry is in it before the answer leaves (P3)")
-def _(env):
-    folders = {sink: env.folder("copies-" + sink) for sink in ("vault", "archive")}
-    policy, keys = with_copies(env, "copies", ALL, folders)
-    with audit_keys(keys):
-        world = World(env, "copies", policy=policy)
-    for _ in range(30):
-        world.calm(1)
-        index, leaf = world.receipts[-1]
-        for folder in folders.values():
-            # Nothing is waited for: what is answered is there.
-            data = b"".join(pathlib.Path(folder, n).read_bytes()
-                            for n in sorted(os.listdir(folder)) if n.endswith(".entries"))
-            seen = []
-            while data:
-                size = int.from_bytes(data[:2], "big")
-                seen.append(data[2:2 + size])
-                data = data[2 + size:]
-            true(len(seen) > index and leaf_hash(seen[index]) == leaf, "entry %d is not in %s"
-                 % (index, folder))
-    try:
-        with Trace(world) as trace:
-            world.cross()
-        events = trace.events()
-        wal = [i for i, (c, on) in enumerate(events) if c == "fdatasync" and "/db/" in on]
-        copies = [i for i, (c, on) in enumerate(events) if c == "fdatasync" and ".entries" in on]
-        equal(len(copies), 2, "syncs of copies: %s" % events)
-        true(wal[0] < copies[0] and copies[1] < trace.of_answer(events), "order: %s" % events)
-    except PermissionError as error:
-        print("skipped: strace may not attach here (%s)" % error, flush=True)
-    for folder in folders.values():
-        check_copy(env, folder, world)
-    # Tampering with the copy is found by the copy alone.
-    equal(env.stop(world.router), 0, "exit code")
-    name = next(n for n in sorted(os.listdir(folders["vault"])) if n.endswith(".entries"))
-    path = pathlib.Path(folders["vault"], name)
-    good = path.read_bytes()
-    for at in (2, len(good) // 2):
-        path.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1:])
-        done = env.run("audit", "verify", "--log", folders["vault"])
-        equal(done.returncode, 1, "exit code of a tampered copy: " + done.stdout)
-    path.write_bytes(good[:len(good) // 2])
-    done = env.run("audit", "verify", "--log", folders["vault"])
-    equal(done.returncode, 1, "exit code of a cut copy: " + done.stdout)
-    path.write_bytes(good)
-    equal(env.run("audit", "verify", "--log", folders["vault"]).returncode, 0, "exit code")
-
-
-@suite.check("all: one of two required copies fails with EIO")
-@root_only
-def _(env):
-    copy_fault(env, "copy-eio", ALL, lambda fs: fs.say("eio"), lambda fs: fs.say("ok"))
-
-
-@suite.check("all: one of two required copies is on a disk that is full")
-@root_only
-def _(env):
-    copy_fault(env, "copy-full", ALL, lambda fs: fs.say("enospc"), lambda fs: fs.say("ok"))
-
-
-@suite.check("all: one of two required copies is read-only")
-@root_only
-def _(env):
-    copy_fault(env, "copy-ro", ALL, lambda fs: fs.say("erofs"), lambda fs: fs.say("ok"))
-
-
-@suite.check("all: one of two required copies hangs for ever; writes at home go on all the while")
-@root_only
-def _(env):
-    def hang(fs):
-        fs.say("hang")
-
-    copy_fault(env, "copy-hang", ALL, hang, lambda fs: fs.say("ok"))
-
-
-@suite.check("all: a required copy's file system server is stopped by SIGSTOP")
-@root_only
-def _(env):
-    copy_fault(env, "copy-stop", ALL, lambda fs: fs.process.send_signal(signal.SIGSTOP),
-               lambda fs: fs.process.send_signal(signal.SIGCONT))
-
-
-@suite.check("a copy that hangs does not hold up writes at home")
-@root_only
-def _(env):
-    folders = {"vault": env.folder("house-vault")}
-    with FaultFs(env, folders["vault"], "house") as fs:
-        policy, keys = with_copies(env, "house", ONE, folders)
-        with audit_keys(keys):
-            world = World(env, "house", policy=policy)
-        fs.say("hang")
-        world.until_closed()
-        began = time.monotonic()
-        for i in range(20):
-            # Not public: replicas abroad would be crossings.
-            world.writer.put("live_room", "at-home-%d" % i, "SE", {"title": "t"})
-        true(time.monotonic() - began < 5, "20 writes took %.1f s" % (time.monotonic() - began))
-        fs.say("ok")
-        world.until_open(time.monotonic())
-        world.nothing_lost()
-        check_copy(env, folders["vault"], world)
-        equal(env.stop(world.router), 0, "exit code")
-
-
-@suite.check("any: one of two copies hangs, and nobody is refused; without both the border closes")
-@root_only
-def _(env):
-    folders = {sink: env.folder("any-" + sink) for sink in ("vault", "archive")}
-    with FaultFs(env, folders["vault"], "any-v") as one, \
-            FaultFs(env, folders["archive"], "any-a") as two:
-        policy, keys = with_copies(env, "any", ANY, folders)
-        # The other regions of the EEA need one too.
-        more = env.folder("any-more")
-        keys = keys.replace(" );", ', { name = "vault"; region = "eu-west-1"; dir = "%s"; } );' % more)
-        with audit_keys(keys):
-            world = World(env, "any", policy=policy)
-        world.calm(1)
-        one.say("hang")
-        began = time.monotonic()
-        for _ in range(20):
-            world.cross()
-        true(time.monotonic() - began < 5, "20 crossings took %.1f s" % (time.monotonic() - began))
-        equal(world.health(), SERVING, "health")
-        two.say("eio")
-        world.until_closed()
-        world.closed("sinks")
-        two.say("ok")
-        true(world.until_open(time.monotonic()) <= BACK_S, "not back in time")
-        one.say("ok")
-        world.nothing_lost()
-        for folder in folders.values():
-            check_copy(env, folder, world)
-        equal(env.stop(world.router), 0, "exit code")
-
-
-@suite.check("kill -9 under load with two required copies: what was acknowledged is in the log and in both")
-def _(env):
-    folders = {sink: env.folder("kill-" + sink) for sink in ("vault", "archive")}
-    policy, keys = with_copies(env, "kill", ALL, folders)
-    with audit_keys(keys + " wait_ms = 10000;"):
-        world = World(env, "kill", policy=policy)
-    given = 0
-    for round in range(6):
-        stop, lock = threading.Event(), threading.Lock()
-
-        def load():
-            caller = rpc.Client(env.api, world.router.address, "moderation", "us-east-1")
-            with contextlib.suppress(rpc.Failure):
-                while not stop.is_set():
-                    got = caller.get("live_room", "r", purpose="moderation", home="SE",
-                                     fields=["title"])
-                    with lock:
-                        world.receipts.append((got.receipt.index, bytes(got.receipt.leaf_hash)))
-            caller.close()
-
-        threads = [threading.Thread(target=load) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        stop.wait(0.1 + 0.07 * round)  # any moment is as good
-        world.router.process.kill()
-        world.router.process.wait()
-        stop.set()
-        for thread in threads:
-            thread.join()
-        env.leave(world.router)
-        true(len(world.receipts) > given, "round %d acknowledged nothing" % round)
-        given = len(world.receipts)
-        world.router.start()
-        world.connect()
-        world.calm(1)
-        world.nothing_lost()
-        for folder in folders.values():
-            check_copy(env, folder, world)
-    print("# %d crossings acknowledged in 6 lives" % given)
-    equal(env.stop(world.router), 0, "exit code")
-
-
-@suite.check("a copy's files are deleted: made again from the log; its folder is not mounted: closed")
-def _(env):
-    folders = {"vault": env.folder("gone-vault")}
-    policy, keys = with_copies(env, "gone", ONE, folders)
-    with audit_keys(keys):
-        world = World(env, "gone", policy=policy)
-    world.calm(5)
-    vault = pathlib.Path(folders["vault"])
-    for victim in sorted(vault.glob("*.entries")):
-        victim.unlink()
-    world.until_open(time.monotonic())
-    check_copy(env, folders["vault"], world)
-    true(world.gauge('domicile_audit_sink_failures_total{region="%s",sink="vault"}' % REGION) > 0,
-         "the loss was not noticed")
-    # An empty folder in the place of the disk is not taken for it.
-    vault.rename(str(vault) + ".unmounted")
-    vault.mkdir()
-    world.until_closed()
-    failure = refused(world.cross, "UNAVAILABLE", "AUDIT_UNAVAILABLE")
-    true("mounted" in str(failure) or "gone" in str(failure) or "place" in str(failure)
-         or "find" in str(failure), "the message does not say why: %s" % failure)
-    time.sleep(1.5)
-    equal(os.listdir(vault), [], "files made in a strange folder")
-    vault.rmdir()
-    pathlib.Path(str(vault) + ".unmounted").rename(vault)
-    world.until_open(time.monotonic())
-    world.nothing_lost()
-    check_copy(env, folders["vault"], world)
-    equal(env.stop(world.router), 0, "exit code")
-
-
-@suite.check("a policy that demands a sink which is not configured is not loaded; the old one stays")
-def _(env):
-    folders = {"vault": env.folder("demand-vault")}
-    policy, keys = with_copies(env, "demand", ONE, folders)
-    with audit_keys(keys):
-        world = World(env, "demand", policy=policy)
-    text = policy.read_text(encoding="utf-8").replace("version = 1L", "version = 2L")
-    policy.write_text(text.replace('sinks = ("vault")', 'sinks = ("vault", "missing")'),
-                      encoding="utf-8")
-    refused(lambda: world.home.call(POLICY_SERVICE + "ReloadPolicy"), "INVALID_ARGUMENT",
-            words='"missing"')
-    world.calm(1)
-    # Demanded no more: the copy may be away.
-    policy.write_text(text.replace(ONE, ""), encoding="utf-8")
-    world.home.call(POLICY_SERVICE + "ReloadPolicy")
-    pathlib.Path(folders["vault"]).rename(folders["vault"] + ".gone")
-    world.calm(5)
-    equal(world.health(), SERVING, "health")
-    equal(env.stop(world.router), 0, "exit code")
-
-
-@suite.check("configurations of sinks that make no sense are refused, with their place")
-def _(env):
-    folder = env.folder("badsinks")
-    policy = small_policy(folder)
-    for text, words in (('sinks = "vault";', "must be a list"), ('sinks = ( "vault" );', "each is"),
-                        ('sinks = ( { name = "v"; region = "r"; } );', "dir is missing"),
-                        ('sinks = ( { name = "v"; region = "r"; dir = "/x"; colour = "red"; } );',
-                         'unknown key "colour"'),
-                        ('sinks = ( { name = 1; region = "r"; dir = "/x"; } );', "must be a text"),
-                        ('sinks = ( { name = "v"; region = "%s"; dir = "/x"; }, '
-                         '{ name = "v"; region = "%s"; dir = "/y"; } );' % (REGION, REGION),
-                         "two audit sinks")):
-        path = os.path.join(folder, "domicile.cfg")
-        with open(path, "w", encoding="ascii") as f:
-            f.write('listen = "127.0.0.1:0";\nidentity = "insecure-loopback";\ndata = "%s";\n'
-                    'policy = "%s";\naudit = { %s };\n' % (env.folder("badsinks-data"), policy, text))
-        done = env.run("serve", "--config", path, "--check")
-        equal(done.returncode, 1, "exit code for " + text)
-        true(words in done.stderr, "%s: %s" % (text, done.stderr))
-
-
 # ---- callers that go ----
 
 # Asks for the record across the border without end, and says when it has had an answer.
@@ -1078,56 +465,6 @@ def _(env):
 
 
 # ---- the order of system calls ----
-
-class Trace:
-    """The syncs and sends of the router while the block runs, by strace."""
-
-    def __init__(self, world):
-        self.path = os.path.join(world.folder, "strace")
-        self.pid = world.router.process.pid
-        self.port = ":" + world.router.address.rsplit(":", 1)[1]
-        self.log = "audit.example.com/" + REGION
-
-    def __enter__(self):
-        self.process = subprocess.Popen(
-            ["strace", "-f", "-yy", "-s", "4096", "-e", "trace=fsync,fdatasync,sendmsg", "-o", self.path,
-             "-p", str(self.pid)], stderr=subprocess.PIPE, text=True)
-        line = self.process.stderr.readline()
-        if "attached" not in line:
-            self.process.wait()
-            raise PermissionError(line.strip())
-        return self
-
-    def __exit__(self, *_):
-        self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=20)
-        with open(self.path, encoding="utf-8", errors="replace") as f:
-            self.lines = f.read().splitlines()
-
-    def events(self):
-        """(call, what it was on, with which bytes) in order: a sync where it returned, a send where it
-        began. A send may still be under way when its caller has the bytes, and the trace ends."""
-        begun, out = {}, []
-        for line in self.lines:
-            thread, rest = line.split(None, 1)
-            call = rest.split("(", 1)[0]
-            if rest.startswith("<... "):
-                call = rest.split()[1]
-                if call != "sendmsg":
-                    out.append((call, begun.pop(thread, "")))
-            elif call == "sendmsg" or "<unfinished" not in rest:
-                out.append((call, rest))
-            else:
-                begun[thread] = rest
-        return out
-
-    def of_answer(self, events):
-        """Where the answer to the one crossing is: it names the log that has its entry."""
-        sent = [i for i, (call, on) in enumerate(events)
-                if call == "sendmsg" and self.port in on and self.log in on]
-        equal(len(sent), 1, "answers sent: %s" % events)
-        return sent[0]
-
 
 @suite.check("a crossing: fdatasync of the giving region's log ends before the answer is sent; a read at "
              "home does neither (P3)")
