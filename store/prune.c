@@ -114,7 +114,7 @@ static enum dom_code tell_and_prune(struct dom_region *region, uint64_t first, i
     return rc;
 }
 
-/* The bytes of what was pruned go from the database's files too. */
+/* The bytes of what was pruned go from the database's files and the journal too. */
 static enum dom_code compact(struct dom_region *region, struct dom_error *err)
 {
     struct dom_db *db = dom_region_db(region);
@@ -129,6 +129,9 @@ static enum dom_code compact(struct dom_region *region, struct dom_error *err)
     if (rc == DOM_OK) {
         rc = dom_db_compact(db, DOM_DB_AUDIT, dom_slice_of(from, sizeof(from)),
                             dom_slice_of(to, sizeof(to)), err);
+    }
+    if (rc == DOM_OK) {
+        rc = dom_region_wipe_journal(region, err);
     }
     dom_db_leave(db);
     return rc;

@@ -13,9 +13,10 @@
 
 /* ---- opening ------------------------------------------------------------------------------ */
 
-static enum dom_code last_index(struct dom_audit_log *log, uint64_t *nextp, struct dom_error *err)
+enum dom_code dom_audit_log_end(struct dom_db *db, const char *origin, uint64_t *nextp,
+                                struct dom_error *err)
 {
-    rocksdb_iterator_t *iter = dom_db_iter(log->db, DOM_DB_AUDIT);
+    rocksdb_iterator_t *iter = dom_db_iter(db, DOM_DB_AUDIT);
     enum dom_code rc = DOM_OK;
 
     *nextp = 0;
@@ -26,7 +27,7 @@ static enum dom_code last_index(struct dom_audit_log *log, uint64_t *nextp, stru
     }
     struct dom_slice key = dom_db_iter_key(iter);
     if (key.len != 8) {
-        rc = DOM_FAIL(err, DOM_CORRUPT, "log %s: key of %zu bytes", log->origin, key.len);
+        rc = DOM_FAIL(err, DOM_CORRUPT, "log %s: key of %zu bytes", origin, key.len);
         goto out;
     }
     unsigned count = 0;
@@ -124,7 +125,7 @@ static enum dom_code load(struct dom_audit_log *log, struct dom_error *err)
         return DOM_FAIL(err, DOM_IO, "log %s: the database is not open", log->origin);
     }
     uint64_t first = 0;
-    enum dom_code rc = last_index(log, &next, err);
+    enum dom_code rc = dom_audit_log_end(log->db, log->origin, &next, err);
     log->next = next;
     if (rc == DOM_OK) {
         rc = dom_audit_log_meta(log, "pruned", &first, err);
@@ -314,7 +315,7 @@ enum dom_code dom_audit_log_reload(struct dom_audit_log *log, struct dom_error *
 {
     uint64_t next = 0;
 
-    enum dom_code rc = last_index(log, &next, err);
+    enum dom_code rc = dom_audit_log_end(log->db, log->origin, &next, err);
     if (rc != DOM_OK) {
         return rc;
     }

@@ -51,6 +51,11 @@ const char *dom_audit_log_origin(const struct dom_audit_log *log);
 const char *dom_audit_log_vkey(const struct dom_audit_log *log);
 const char *dom_audit_log_dir(const struct dom_audit_log *log);
 
+/* Where the log in `db` ends: the index that its next entry gets. `origin` is for messages. The
+ * caller is inside dom_db_enter, or nobody else has the database. Errors: IO, CORRUPT. */
+enum dom_code dom_audit_log_end(struct dom_db *db, const char *origin, uint64_t *nextp,
+                                struct dom_error *err) DOM_MUST_USE;
+
 /* ---- the commit thread ---- */
 
 /* Index that the next entry gets. */

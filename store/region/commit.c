@@ -65,6 +65,7 @@ void dom_group_begin(struct dom_region *region)
     dom_buffer_clear(&group->run);
     dom_buffer_clear(&group->leaves);
     group->num_leaves = 0;
+    group->num_limits = 0;
     group->next_seq = atomic_load(&region->tail) + 1;
     group->num_writes = 0;
     group->num_applied = 0;
@@ -246,18 +247,19 @@ enum dom_code dom_group_write(struct dom_region *region, struct dom_error *err)
 {
     struct dom_group *group = &region->group;
 
+    dom_region_stage_peers(region);
+    if (group->wants_purge) {
+        dom_stage_purge_mark(region);
+    }
+    bool entries_only = rocksdb_writebatch_count(group->batch) == group->num_limits;
     if (group->num_leaves > 0) {
         dom_audit_log_stage(region->log, group->batch, dom_buffer_slice(&group->run));
     }
     if (rocksdb_writebatch_count(group->batch) == 0) {
         return DOM_OK;
     }
-    dom_region_stage_peers(region);
-    if (group->wants_purge) {
-        dom_stage_purge_mark(region);
-    }
-    size_t bytes = dom_db_batch_bytes(group->batch);
-    enum dom_code rc = dom_db_write(region->db, group->batch, true, err);
+    size_t bytes = dom_db_batch_bytes(group->batch).len;
+    enum dom_code rc = dom_region_make_durable(region, entries_only, err);
     if (rc == DOM_OK) {
         /* Before anybody is told: bytes in a file without a name are gone with the process. */
         rc = dom_db_check_files(region->db, false, err);

@@ -491,12 +491,12 @@ void dom_db_batch_delete_range(struct dom_db *db, rocksdb_writebatch_t *batch,
                                        from.len, (const char *)to.data, to.len);
 }
 
-size_t dom_db_batch_bytes(rocksdb_writebatch_t *batch)
+struct dom_slice dom_db_batch_bytes(rocksdb_writebatch_t *batch)
 {
     size_t len = 0;
+    const char *bytes = rocksdb_writebatch_data(batch, &len);
 
-    (void)rocksdb_writebatch_data(batch, &len);
-    return len;
+    return dom_slice_of(bytes, len);
 }
 
 enum dom_code dom_db_write(struct dom_db *db, rocksdb_writebatch_t *batch, bool sync,
@@ -509,6 +509,14 @@ enum dom_code dom_db_write(struct dom_db *db, rocksdb_writebatch_t *batch, bool 
     }
     rocksdb_write(db->rocks, sync ? db->write_sync : db->write, batch, &text);
     return dom_rocksdb_error(text, "write", err);
+}
+
+enum dom_code dom_db_sync(struct dom_db *db, struct dom_error *err)
+{
+    char *text = NULL;
+
+    rocksdb_flush_wal(db->rocks, 1, &text);
+    return dom_rocksdb_error(text, "sync", err);
 }
 
 enum dom_code dom_db_flush(struct dom_db *db, struct dom_error *err)

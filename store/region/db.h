@@ -104,10 +104,14 @@ void dom_db_batch_delete(struct dom_db *db, rocksdb_writebatch_t *batch, enum do
 void dom_db_batch_delete_range(struct dom_db *db, rocksdb_writebatch_t *batch,
                                enum dom_db_family family, struct dom_slice from,
                                struct dom_slice to);
-size_t dom_db_batch_bytes(rocksdb_writebatch_t *batch);
+/* The batch as RocksDB encodes it, until it is changed. */
+struct dom_slice dom_db_batch_bytes(rocksdb_writebatch_t *batch);
 /* `sync`: durable when it returns OK. Errors: IO, CORRUPT, ... */
 enum dom_code dom_db_write(struct dom_db *db, rocksdb_writebatch_t *batch, bool sync,
                            struct dom_error *err) DOM_MUST_USE;
+
+/* What was written before is durable when it returns OK. Errors: IO. */
+enum dom_code dom_db_sync(struct dom_db *db, struct dom_error *err) DOM_MUST_USE;
 
 /* Flushes every family's memtable, so that the write-ahead logs so far become obsolete. */
 enum dom_code dom_db_flush(struct dom_db *db, struct dom_error *err) DOM_MUST_USE;

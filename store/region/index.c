@@ -301,6 +301,7 @@ void dom_index_stage_limits(struct dom_region *region, const struct dom_store_op
         memcpy(key + 1, op->limit_keys[i].data, op->limit_keys[i].len);
         dom_db_batch_put(region->db, region->group.batch, DOM_DB_INDEX,
                          dom_slice_of(key, op->limit_keys[i].len + 1), dom_slice_of("", 0));
+        region->group.num_limits++;
     }
 }
 

@@ -136,6 +136,9 @@ static enum dom_code reopen(struct dom_region *region, struct dom_error *err)
         rc = dom_db_reopen(region->db, err);
     }
     if (rc == DOM_OK) {
+        rc = dom_region_replay(region, err);
+    }
+    if (rc == DOM_OK) {
         rc = dom_audit_log_reload(region->log, err);
     }
     return rc == DOM_OK ? dom_region_load_outbox(region, err) : rc;

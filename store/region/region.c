@@ -74,12 +74,14 @@ static enum dom_code open_witness(struct dom_region *region, struct dom_error *e
     return rc == DOM_OK ? dom_witness_init(&region->witness, &signer, &memory, err) : rc;
 }
 
+/* The journal, and with its help the log: as it was when the machine stopped. */
 static enum dom_code open_log(struct dom_region *region, struct dom_error *err)
 {
     const struct dom_store_options *options = &region->host->options;
     char origin[512];
     char dir[PATH_MAX];
     char kept[PATH_MAX];
+    char journal[PATH_MAX];
     struct dom_audit_log_options log = {.db = region->db,
                                         .origin = origin,
                                         .seed = dom_keyring_sign_seed(region->keys),
@@ -93,10 +95,13 @@ static enum dom_code open_log(struct dom_region *region, struct dom_error *err)
             (int)sizeof(origin) ||
         snprintf(dir, sizeof(dir), "%s/audit", region->dir) >= (int)sizeof(dir) ||
         snprintf(kept, sizeof(kept), "%s/%s.checkpoint", options->key_dir, region->name) >=
-            (int)sizeof(kept)) {
+            (int)sizeof(kept) ||
+        snprintf(journal, sizeof(journal), "%s/journal", region->dir) >= (int)sizeof(journal)) {
         return DOM_FAIL(err, DOM_INVALID, "audit origin or path is too long");
     }
-    return dom_audit_log_open(&region->log, &log, err);
+    region->journal = dom_journal_new(journal, origin);
+    enum dom_code rc = dom_region_replay(region, err);
+    return rc == DOM_OK ? dom_audit_log_open(&region->log, &log, err) : rc;
 }
 
 static enum dom_code open_all(struct dom_region *region, struct dom_error *err)
@@ -175,6 +180,7 @@ void dom_region_close(struct dom_region *region)
     DOM_ASSERT(!region->has_thread);
     dom_audit_log_close(region->log);
     dom_witness_cleanup(&region->witness);
+    dom_journal_destroy(region->journal);
     dom_db_close(region->db);
     dom_keyring_destroy(region->keys);
     dom_group_cleanup(&region->group);

@@ -59,6 +59,10 @@ dom_store_region dom_region_number(const struct dom_region *region);
 struct dom_db *dom_region_db(struct dom_region *region);
 struct dom_keyring *dom_region_keys(struct dom_region *region);
 struct dom_audit_log *dom_region_log(struct dom_region *region);
+/* Nothing stays of entries in the file that made them durable (journal.h). The caller is inside
+ * dom_db_enter. Errors: IO. */
+enum dom_code dom_region_wipe_journal(struct dom_region *region,
+                                      struct dom_error *err) DOM_MUST_USE;
 struct dom_gate *dom_region_gate(struct dom_region *region);
 
 /* A write of another thread failed (the keeper's): the commit thread finds out whether the database

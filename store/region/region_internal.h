@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "store/audit/hash.h"
 #include "store/region/gate.h"
+#include "store/region/journal.h"
 #include "store/region/region.h"
 #include "store/replica/outbox.h"
 
@@ -61,6 +62,7 @@ struct dom_group {
     struct dom_buffer run;    /* audit entries in bundle form */
     struct dom_buffer leaves; /* their leaf hashes */
     uint64_t num_leaves;
+    int num_limits;    /* puts of limit keys, which belong to entries */
     uint64_t next_seq; /* of the outbox */
     uint64_t num_writes;
     uint64_t num_applied;
@@ -94,6 +96,7 @@ struct dom_region {
     struct dom_db *db;
     struct dom_keyring *keys;
     struct dom_audit_log *log;
+    struct dom_journal *journal;
     struct dom_witness witness;
 
     /* The queue; under `lock`. */
@@ -158,6 +161,14 @@ struct dom_region {
 };
 
 struct dom_audit_detail;
+/* durable.c: how a batch becomes durable, by the commit thread. */
+/* Writes the group's batch; `entries_only`: nothing but audit entries and their limit keys. */
+enum dom_code dom_region_make_durable(struct dom_region *region, bool entries_only,
+                                      struct dom_error *err) DOM_MUST_USE;
+/* Opens the journal (again) and gives the database what a crash of the machine took from its end.
+ * Before the log is opened or read again. */
+enum dom_code dom_region_replay(struct dom_region *region, struct dom_error *err) DOM_MUST_USE;
+
 /* files.c */
 enum dom_code dom_region_prepare_files(struct dom_region *region, char *db_path,
                                        size_t db_path_size, struct dom_error *err) DOM_MUST_USE;

@@ -99,10 +99,10 @@ def _(env):
         with Trace(world) as trace:
             world.cross()
         events = trace.events()
-        wal = [i for i, (c, on) in enumerate(events) if c == "fdatasync" and "/db/" in on]
+        own = trace.of_entry(events)
         copies = [i for i, (c, on) in enumerate(events) if c == "fdatasync" and ".entries" in on]
         equal(len(copies), 2, "syncs of copies: %s" % events)
-        true(wal[0] < copies[0] and copies[1] < trace.of_answer(events), "order: %s" % events)
+        true(own < copies[0] and copies[1] < trace.of_answer(events), "order: %s" % events)
     except PermissionError as error:
         print("skipped: strace may not attach here (%s)" % error, flush=True)
     for folder in folders.values():

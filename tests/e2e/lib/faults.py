@@ -397,6 +397,15 @@ class Trace:
                 begun[thread] = rest
         return out
 
+    @staticmethod
+    def of_entry(events):
+        """Where the one crossing's entry became durable: in the journal of the giving region, or in the
+        write-ahead log of its database."""
+        synced = [i for i, (call, on) in enumerate(events) if call == "fdatasync" and
+                  ("/%s/journal>" % REGION in on or "/%s/db/" % REGION in on and ".log" in on)]
+        true(synced, "no fdatasync of the journal or the write-ahead log: %s" % events)
+        return synced[0]
+
     def of_answer(self, events):
         """Where the answer to the one crossing is: it names the log that has its entry."""
         sent = [i for i, (call, on) in enumerate(events)
