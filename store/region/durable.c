@@ -38,6 +38,26 @@ enum dom_code dom_region_wipe_journal(struct dom_region *region, struct dom_erro
 
 /* ---- after a crash of the machine --------------------------------------------------------- */
 
+static bool has(void *context, uint64_t first)
+{
+    struct dom_region *region = context;
+    struct dom_db_value value;
+    struct dom_error err = {0};
+    uint64_t pruned = 0;
+    uint8_t key[8];
+
+    dom_put_u64be(key, first);
+    enum dom_code rc =
+        dom_db_get(region->db, DOM_DB_AUDIT, dom_slice_of(key, sizeof(key)), &value, &err);
+    dom_db_value_release(&value);
+    if (rc == DOM_NOT_FOUND &&
+        dom_db_get(region->db, DOM_DB_META, DOM_SLICE_LIT("pruned"), &value, &err) == DOM_OK) {
+        pruned = value.bytes.len == 8 ? dom_get_u64be(value.bytes.data) : 0;
+        dom_db_value_release(&value);
+    }
+    return rc != DOM_NOT_FOUND || first < pruned;
+}
+
 static enum dom_code apply(void *context, uint64_t first, uint32_t count, struct dom_slice bytes,
                            struct dom_error *err)
 {
@@ -65,7 +85,8 @@ enum dom_code dom_region_replay(struct dom_region *region, struct dom_error *err
     }
     enum dom_code rc = dom_audit_log_end(region->db, region->name, &end, err);
     if (rc == DOM_OK) {
-        rc = dom_journal_replay(region->journal, end, apply, region, err);
+        struct dom_journal_target target = {.has = has, .apply = apply, .context = region};
+        rc = dom_journal_replay(region->journal, end, &target, err);
     }
     return rc == DOM_OK ? dom_db_sync(region->db, err) : rc;
 }

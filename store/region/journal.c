@@ -326,7 +326,7 @@ static bool parse(const struct dom_journal *journal, const uint8_t *file, size_t
 }
 
 enum dom_code dom_journal_replay(struct dom_journal *journal, uint64_t size,
-                                 dom_journal_apply *apply, void *context, struct dom_error *err)
+                                 const struct dom_journal_target *target, struct dom_error *err)
 {
     uint8_t *file = aligned_alloc(DOM_JOURNAL_BLOCK, DOM_JOURNAL_BYTES);
     struct record record;
@@ -346,10 +346,11 @@ enum dom_code dom_journal_replay(struct dom_journal *journal, uint64_t size,
         if (record.first > size) {
             break;
         }
-        if (record.first == size) {
-            rc = apply(context, record.first, record.count, record.batch, err);
-            size += record.count;
+        if (record.first == size || !target->has(target->context, record.first)) {
+            rc = target->apply(target->context, record.first, record.count, record.batch, err);
         }
+        uint64_t end = record.first + record.count;
+        size = end > size ? end : size;
     }
     free(file);
     return rc;

@@ -66,15 +66,22 @@ enum dom_code dom_journal_wipe(struct dom_journal *journal, enum dom_code (*sync
                                                                   struct dom_error *err),
                                void *context, struct dom_error *err) DOM_MUST_USE;
 
-/* Given a batch that begins at the entry where the log ends. Errors end the replay. */
-typedef enum dom_code dom_journal_apply(void *context, uint64_t first, uint32_t count,
-                                        struct dom_slice batch, struct dom_error *err);
+/* The database that batches are given back to. */
+struct dom_journal_target {
+    /* Whether it has the batch that begins at this entry, or need not have it any more. */
+    bool (*has)(void *context, uint64_t first);
+    /* Errors end the replay. */
+    enum dom_code (*apply)(void *context, uint64_t first, uint32_t count, struct dom_slice batch,
+                           struct dom_error *err);
+    void *context;
+};
 
-/* Calls `apply` for each batch that continues a log of `size` entries, in order; those that it has
- * are passed over. A record that was being written at the crash ends the journal: nobody was told
- * that it is durable. Errors: IO, and what `apply` gives. */
+/* Gives back, in order, each batch that continues a log of `size` entries, and each before that which
+ * the database has not: of two write-ahead logs the end of the older one may be lost and the newer
+ * one there. A record that was being written at the crash ends the journal: nobody was told that it
+ * is durable. Errors: IO, and what `apply` gives. */
 enum dom_code dom_journal_replay(struct dom_journal *journal, uint64_t size,
-                                 dom_journal_apply *apply, void *context,
+                                 const struct dom_journal_target *target,
                                  struct dom_error *err) DOM_MUST_USE;
 
 #endif

@@ -22,6 +22,7 @@ struct fixture {
     char path[128];
     struct dom_journal *journal;
     struct dom_error err;
+    uint64_t missing; /* the database has not what begins here, though its log ends later */
     /* Of the last replay. */
     size_t num;
     uint64_t first[REPLAYED_MAX];
@@ -39,6 +40,7 @@ static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
 
+    f->missing = UINT64_MAX;
     (void)snprintf(f->dir, sizeof(f->dir), "/tmp/domicile-journal-XXXXXX");
     DOM_ASSERT(mkdtemp(f->dir) != NULL);
     (void)snprintf(f->path, sizeof(f->path), "%s/journal", f->dir);
@@ -80,13 +82,27 @@ static enum dom_code take(void *context, uint64_t first, uint32_t count, struct 
     return DOM_OK;
 }
 
+static bool has(void *context, uint64_t first)
+{
+    const struct fixture *f = context;
+
+    return first != f->missing;
+}
+
+static size_t replay_as(struct fixture *f, const char *origin, uint64_t size)
+{
+    struct dom_journal_target target = {.has = has, .apply = take, .context = f};
+
+    open_as(f, origin);
+    f->num = 0;
+    assert_int_equal(dom_journal_replay(f->journal, size, &target, &f->err), DOM_OK);
+    return f->num;
+}
+
 /* As the next process does. */
 static size_t replay(struct fixture *f, uint64_t size)
 {
-    open_as(f, "example.com/r0");
-    f->num = 0;
-    assert_int_equal(dom_journal_replay(f->journal, size, take, f, &f->err), DOM_OK);
-    return f->num;
+    return replay_as(f, "example.com/r0", size);
 }
 
 static void change_byte(const struct fixture *f, off_t at)
@@ -117,7 +133,22 @@ static void what_continues_the_log_comes_back_in_order(void **state)
     assert_int_equal(f->first[0], 103);
     assert_int_equal(replay(f, 304), 0);
     assert_int_equal(replay(f, 99), 0);  /* there is a gap: nothing fits */
-    assert_int_equal(replay(f, 102), 0); /* nor after a part of a batch */
+}
+
+static void a_hole_in_the_log_is_filled(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint64_t i = 0; i < 8; i++) {
+        assert_true(append(f, 2 * i, 2, 0));
+    }
+    f->missing = 6;
+    assert_int_equal(replay(f, 12), 3);
+    assert_int_equal(f->first[0], 6);
+    assert_int_equal(f->first[1], 12);
+    assert_int_equal(f->first[2], 14);
+    assert_int_equal(replay(f, 16), 1);
+    assert_int_equal(replay(f, 40), 1); /* what came after it went another way */
 }
 
 static void a_record_cut_by_the_crash_ends_it(void **state)
@@ -140,10 +171,7 @@ static void another_logs_records_are_not_taken(void **state)
     struct fixture *f = *state;
 
     assert_true(append(f, 0, 1, 0));
-    open_as(f, "example.com/r1");
-    f->num = 0;
-    assert_int_equal(dom_journal_replay(f->journal, 0, take, f, &f->err), DOM_OK);
-    assert_int_equal(f->num, 0);
+    assert_int_equal(replay_as(f, "example.com/r1", 0), 0);
     assert_int_equal(replay(f, 0), 1);
 }
 
@@ -293,6 +321,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(what_continues_the_log_comes_back_in_order),
+        T(a_hole_in_the_log_is_filled),
         T(a_record_cut_by_the_crash_ends_it),
         T(another_logs_records_are_not_taken),
         T(what_is_synced_makes_room_and_is_not_taken_for_new),

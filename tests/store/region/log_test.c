@@ -214,6 +214,54 @@ static void changed_log_is_refused(void **state)
     harness_open(h, 1);
 }
 
+/* Takes away the last value but one. */
+static void drop_one(struct dom_db *db, enum dom_db_family family, rocksdb_iterator_t *iter,
+                     rocksdb_writebatch_t *batch)
+{
+    rocksdb_iter_seek_to_last(iter);
+    rocksdb_iter_prev(iter);
+    assert_true(rocksdb_iter_valid(iter));
+    dom_db_batch_delete(db, batch, family, dom_db_iter_key(iter));
+}
+
+static bool count_entry(void *context, uint64_t index, struct dom_slice entry)
+{
+    uint64_t *count = context;
+
+    assert_int_equal(index, *count);
+    assert_true(entry.len > 0);
+    (*count)++;
+    return true;
+}
+
+/* As when the end of one write-ahead log is lost and the next one is there. */
+static void a_hole_is_filled_from_the_journal(void **state)
+{
+    struct harness *h = *state;
+    uint64_t count = 0;
+
+    h->options.checkpoint_ms = DOM_CHECKPOINT_DELAY_MS_MAX; /* nothing is published meanwhile */
+    harness_open(h, 1);
+    for (int i = 0; i < 6; i++) {
+        struct op_spec spec;
+        op_append(&spec, 0, "one of a group of its own");
+        assert_int_equal(harness_run(h, &spec), DOM_OK);
+    }
+    uint64_t size = dom_store_log_size(h->store, 0);
+    harness_close(h);
+    harness_change(h, DOM_DB_AUDIT, drop_one);
+    harness_open(h, 1);
+    assert_int_equal(dom_store_log_size(h->store, 0), size);
+    assert_int_equal(
+        dom_store_log_entries(h->store, 0, 0, SIZE_MAX, count_entry, &count, &h->err), DOM_OK);
+    assert_int_equal(count, size);
+    harness_settle(h);
+    harness_close(h);
+    harness_shell(h, "rm r0/journal"); /* nothing is left there to fill it from */
+    harness_change(h, DOM_DB_AUDIT, drop_one);
+    harness_refuses(h, "r0", DOM_TAMPERED, "");
+}
+
 static void lost_files_are_published_again(void **state)
 {
     struct harness *h = *state;
@@ -383,6 +431,7 @@ int main(void)
         T(first_entry_is_genesis),
         T(log_that_was_set_back_is_refused),
         T(changed_log_is_refused),
+        T(a_hole_is_filled_from_the_journal),
         T(lost_files_are_published_again),
         T(the_index_follows_what_is_published),
     };
