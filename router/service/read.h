@@ -44,6 +44,15 @@ struct dom_slice dom_row_subject(const struct dom_snapshot *snapshot, dom_policy
 void dom_read_one(const struct dom_read *read, const struct dom_key *key,
                   struct dom_read_result *result);
 
+/* ---- read_find.c ---- */
+
+/* The region's row; NO_REGION has none. Errors: NOT_FOUND, and dom_store_get's. */
+enum dom_code dom_read_row(const struct dom_turn *turn, dom_store_region region,
+                           const struct dom_key *key, struct dom_store_row *row,
+                           struct dom_error *err) DOM_MUST_USE;
+/* The region that the policy in force makes the home of such a row; may be NO_REGION. */
+dom_store_region dom_read_lead(const struct dom_turn *turn, dom_policy_id kind,
+                               const struct dom_store_row *row);
 /* Finds a row of the record: where the caller is, then by the key's home, then (no home given) in
  * every region. Errors: NOT_FOUND, and those of dom_store_get. */
 enum dom_code dom_read_find(const struct dom_turn *turn, const struct dom_key *key,
