@@ -33,6 +33,7 @@ def _(env):
     path = os.path.join(env.folder("full"), REGION)
     with mounted(env, "-t", "tmpfs", "-o", "size=24m,mode=700", "tmpfs", path=path):
         world = World(env, "full")
+        true(not os.path.exists(os.path.join(path, "journal")), "a journal on a disk of so little room")
         filler = os.path.join(path, "filler")
 
         def fill():
@@ -419,6 +420,31 @@ def _(env):
             return any(json.loads(e)["type"] == "policy" and json.loads(e)["policy"]["version"] == 2
                        for _, e in entries(env, world.router, REGION))
         wait_until(told, 3, "the activation's entry")
+
+
+# ---- the journal ----
+
+def file_of_zeros(path):
+    pathlib.Path(path).write_bytes(bytes(9 << 20))
+
+
+@suite.check("a journal that is none, or goes while entries are written: crossings go on, and nothing is lost")
+def _(env):
+    world = World(env, "journal")
+    journal = os.path.join(world.region_dir, "journal")
+    world.calm(5)
+    os.unlink(journal)
+    world.calm(5)
+    world.router.process.kill()
+    world.router.process.wait()
+    world.again()
+    for spoil in (lambda: pathlib.Path(journal).write_bytes(os.urandom(os.path.getsize(journal))),
+                  lambda: os.truncate(journal, 5000), lambda: os.truncate(journal, 0),
+                  lambda: file_of_zeros(journal),
+                  lambda: (os.unlink(journal), os.symlink("/proc/no-such/journal", journal)),
+                  lambda: (os.unlink(journal), os.mkdir(journal))):
+        spoil()
+        world.again()
 
 
 # ---- callers that go ----
